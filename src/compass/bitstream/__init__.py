@@ -1,0 +1,1 @@
+"""Bytes in and out: the container, and entropy coding of integers with fixed tables."""

@@ -1,0 +1,136 @@
+"""Entropy coding of integers with static integer tables: asymmetric numeral systems, by the constriction library.
+
+A table covers -reach..reach; its last entry is an escape, after which the value follows in an Elias-gamma-like
+code of uniform bits. All symbols of one table are coded as one array, which keeps the Python part small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import constriction
+import numpy as np
+from numpy.typing import NDArray
+
+from compass.errors import FormatError, InputError
+
+PRECISION = 24  # bits of a probability; the library's own precision
+_CLASSES = 22  # bit lengths of escaped values
+_Symbols = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Integer probabilities of -reach..reach and of the escape: frequencies [2 reach + 2], each >= 1, sum 2^24."""
+
+    frequencies: NDArray[np.int64]
+    _model: object = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.frequencies.sum() != 1 << PRECISION or self.frequencies.min() < 1 or len(self.frequencies) % 2:
+            raise ValueError("frequencies must be positive, of even count, and sum to 2^24")
+        # The library rounds p_i to floor(p_i * (2^24 - n) / sum(p)) + 1 by running sums. With p_i = f_i - 1 the
+        # factor is exactly one and all running sums are integers, so it arrives at f_i again, whatever the machine.
+        weights = (self.frequencies - 1).astype(np.float32)
+        object.__setattr__(self, "_model", constriction.stream.model.Categorical(weights, perfect=False))
+
+    @property
+    def reach(self) -> int:
+        """Largest magnitude that is coded without an escape."""
+        return len(self.frequencies) // 2 - 1
+
+    def bits(self, values: NDArray[np.integer]) -> float:
+        """Ideal code length of values: -log2 of their probabilities, escapes included."""
+        inside = np.abs(values) <= self.reach
+        index = np.where(inside, values + self.reach, 2 * self.reach + 1)
+        total = float(np.sum(PRECISION - np.log2(self.frequencies[index])))
+        classes, _ = _split_escapes(values[~inside], self.reach)
+        return total + float(np.sum(np.log2(_CLASSES) + classes))
+
+
+def quantise_probabilities(p: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Integer frequencies >= 1 that sum to 2^24, as close to p [n] (non-negative) as rounding allows."""
+    scale = (1 << PRECISION) - len(p)
+    frequencies = 1 + np.floor(p / p.sum() * scale).astype(np.int64)
+    frequencies[np.argmax(frequencies)] += (1 << PRECISION) - frequencies.sum()
+    return frequencies
+
+
+class Encoder:
+    """Collects (values, table) groups in the order in which a decoder will read them."""
+
+    def __init__(self) -> None:
+        self._groups: list[tuple[_Symbols, Table]] = []
+
+    def put(self, values: NDArray[np.integer], table: Table) -> None:
+        """values: any shape, coded in C order."""
+        if values.size:
+            self._groups.append((values.astype(np.int32).ravel(), table))
+
+    def finish(self) -> bytes:
+        """The coded bytes. Raises InputError on a value of 2^20 or more in magnitude."""
+        coder = constriction.stream.stack.AnsCoder()
+        for values, table in reversed(self._groups):
+            inside = np.abs(values) <= table.reach
+            classes, rest = _split_escapes(values[~inside], table.reach)
+            for c in range(_CLASSES - 1, 0, -1):
+                _push(coder, rest[classes == c], _uniform(1 << c))
+            _push(coder, classes, _uniform(_CLASSES))
+            symbols = np.where(inside, values + table.reach, 2 * table.reach + 1)
+            _push(coder, symbols, table._model)
+        return coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
+
+    def ideal_bits(self) -> float:
+        """Sum of -log2 p over everything put so far."""
+        return sum(table.bits(values) for values, table in self._groups)
+
+
+class Decoder:
+    """Reads groups in the order in which they were put."""
+
+    def __init__(self, data: bytes) -> None:
+        padded = data + bytes(-len(data) % 4)
+        self._coder = constriction.stream.stack.AnsCoder(np.frombuffer(padded, "<u4").astype(np.uint32))
+
+    def get(self, count: int, table: Table) -> NDArray[np.int32]:
+        """The next `count` values coded with `table`."""
+        if count == 0:
+            return np.zeros(0, np.int32)
+        symbols = self._coder.decode(table._model, count)
+        values: NDArray[np.int32] = symbols - np.int32(table.reach)
+        escaped = np.flatnonzero(symbols == 2 * table.reach + 1)
+        if escaped.size:
+            classes = self._coder.decode(_uniform(_CLASSES), escaped.size)
+            rest = np.zeros(escaped.size, np.int64)
+            for c in range(1, _CLASSES):
+                chosen = np.flatnonzero(classes == c)
+                if chosen.size:
+                    rest[chosen] = self._coder.decode(_uniform(1 << c), chosen.size)
+            folded = (np.int64(1) << classes.astype(np.int64)) - 1 + rest
+            magnitude = table.reach + 1 + (folded >> 1)
+            values[escaped] = np.where(folded & 1, -magnitude, magnitude)
+        return values
+
+    def finish(self) -> None:
+        """Raises FormatError unless everything that was coded has been read."""
+        if not self._coder.is_empty():
+            raise FormatError("the entropy-coded data does not end where it should")
+
+
+def _split_escapes(values: NDArray[np.integer], reach: int) -> tuple[_Symbols, _Symbols]:
+    """Bit class c and the c low bits of each escaped value: sign folded in, then offset to 2^c - 1 + rest."""
+    if values.size and np.abs(values.astype(np.int64)).max() >= 1 << 20:
+        raise InputError("a latent value is too large to be coded")
+    folded = 2 * (np.abs(values.astype(np.int64)) - reach - 1) + (values < 0)
+    classes = np.frexp((folded + 1).astype(np.float64))[1] - 1
+    rest = folded + 1 - (np.int64(1) << classes.astype(np.int64))
+    return classes.astype(np.int32), rest.astype(np.int32)
+
+
+def _push(coder: constriction.stream.stack.AnsCoder, symbols: NDArray[np.integer], model: object) -> None:
+    if symbols.size:
+        coder.encode_reverse(np.ascontiguousarray(symbols, dtype=np.int32), model)
+
+
+def _uniform(size: int) -> object:
+    return constriction.stream.model.Uniform(size)

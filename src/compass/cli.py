@@ -1,0 +1,220 @@
+"""The `compass` command. Options only: the work is done in `compass.api`, `compass.training` and below."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from compass.errors import CompassError, InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="One file holds a picture at any number of sizes; its first bytes are the small picture.",
+)
+
+Input = Annotated[Path, typer.Argument(metavar="IN", help="A file.")]
+Output = Annotated[Path, typer.Argument(metavar="OUT", help="A file; it must not exist, unless --force is given.")]
+ModelName = Annotated[str | None, typer.Option("--model", help="A shipped model's name, or a model file.")]
+Threads = Annotated[int, typer.Option(min=0, help="Threads of the networks; 0: one per processor.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
+
+
+@app.command()
+def encode(
+    source: Input,
+    target: Output,
+    scales: Annotated[str, typer.Option(help="Ascending fractions of the picture's size.")] = "1/4,1/2,1",
+    sizes: Annotated[str | None, typer.Option(help="Ascending sizes instead: 320x,800x600 (no height: by aspect).")] = None,
+    quality: Annotated[str, typer.Option("-q", "--quality", help="0 (small) to 6 (good), or one per layer: 2,3,4.")] = "3",
+    model: ModelName = None,
+    threads: Threads = 0,
+    force: Force = False,
+) -> None:
+    """Code a picture into one layered file."""
+    _check_target(target, force)
+    parsed_sizes = None if sizes is None else [_parse_size(text) for text in sizes.split(",")]
+    parsed_scales = [_parse_number(text, "scale") for text in scales.split(",")]
+    qualities = [_parse_number(text, "quality") for text in quality.split(",")]
+
+    from compass import api
+    from compass.picture.files import read_picture, write_bytes
+
+    data = api.encode(
+        read_picture(source),
+        parsed_scales,
+        qualities[0] if len(qualities) == 1 else qualities,
+        sizes=parsed_sizes,
+        model=model,
+        threads=threads,
+    )
+    write_bytes(data, target)
+
+
+@app.command()
+def decode(
+    source: Input,
+    target: Output,
+    layer: Annotated[int | None, typer.Option(help="Layer to decode, 0 the smallest; default the largest.")] = None,
+    model: ModelName = None,
+    threads: Threads = 0,
+    force: Force = False,
+) -> None:
+    """Decode one layer of a file to a picture; the extension of OUT names its format."""
+    _check_target(target, force)
+    from compass import api
+    from compass.picture.files import read_bytes, write_picture
+
+    write_picture(api.decode(read_bytes(source), layer, model=model, threads=threads), target)
+
+
+@app.command()
+def info(
+    source: Input,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Show the layers of a file: sizes, qualities, bytes."""
+    from compass import api
+    from compass.picture.files import read_bytes
+
+    figures = api.info(read_bytes(source))
+    if as_json:
+        typer.echo(json.dumps(figures, indent=1))
+        return
+    name = figures["model"]["name"] or "not installed"
+    typer.echo(f"{figures['width']}x{figures['height']} {figures['colour']}, model {name} ({figures['model']['hash']})")
+    typer.echo("layer       size  quality     bytes  bytes so far")
+    for row in figures["layers"]:
+        size = f"{row['width']}x{row['height']}"
+        cut = "" if row["complete"] else "  (cut off)"
+        typer.echo(
+            f"{row['index']:5} {size:>10} {row['quality']:8g} {row['length']:9} {row['accumulated_bytes']:13}{cut}"
+        )
+
+
+@app.command()
+def extract(
+    source: Input,
+    target: Output,
+    layer: Annotated[int, typer.Option(help="Last layer to keep.")],
+    force: Force = False,
+) -> None:
+    """Cut a file after a layer, without coding anything again."""
+    _check_target(target, force)
+    from compass import api
+    from compass.picture.files import read_bytes, write_bytes
+
+    write_bytes(api.extract(read_bytes(source), layer), target)
+
+
+@app.command()
+def train(
+    stage: Annotated[str, typer.Argument(help="base, predictor, residual or joint.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; a run found there is resumed.")],
+    data: Annotated[list[Path], typer.Option(help="Folders or tar shards of training pictures; may be repeated.")],
+    valid: Annotated[list[Path] | None, typer.Option(help="Folders of validation pictures.")] = None,
+    profile: Annotated[str, typer.Option(help="fast, paper or tiny.")] = "fast",
+    start: Annotated[
+        list[str] | None,
+        typer.Option(help="Weights to start from: FILE, PART=FILE, or PART=OTHER:FILE (another part's weights)."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Budget in steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Budget in minutes of training.")] = None,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    crop: Annotated[int, typer.Option(min=16, help="Side of the training crops.")] = 128,
+    batch: Annotated[int, typer.Option(min=1, help="Crops per step.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of all random draws.")] = 0,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many pictures.")] = None,
+) -> None:
+    """Train one stage of a model (needs the [train] extra)."""
+    if (steps is None) == (minutes is None):
+        raise typer.BadParameter("give a budget: either --steps or --minutes")
+    run = _import_training("run")
+    schedule = _import_training("loop").Schedule(steps=steps, minutes=minutes, rate=rate, seed=seed)
+    starts = start or []
+    figures = run.train(
+        run.Run(stage, profile, data, valid or [], out, schedule, crop, batch, starts, threads, limit)
+    )
+    typer.echo(json.dumps(figures))
+
+
+@app.command()
+def export(
+    weights: Annotated[Path, typer.Argument(help="weights.pt of a training run.")],
+    target: Annotated[Path, typer.Argument(help="The model file to write, NAME.model.")],
+    profile: Annotated[str, typer.Option(help="Profile of the weights.")] = "fast",
+    card: Annotated[Path | None, typer.Option(help="JSON with what the model card should say.")] = None,
+    base_only: Annotated[bool, typer.Option(help="Leave out the enhancement layers.")] = False,
+    force: Force = False,
+) -> None:
+    """Turn trained weights into a model file (needs the [train] extra)."""
+    _check_target(target, force)
+    run, exporting = _import_training("run"), _import_training("export")
+    net = run.build(profile)
+    run.load_parts(net, [str(weights)])
+    details = json.loads(card.read_text()) if card else {}
+    exporting.export_model(net, target, {"name": target.stem, "profile": profile, **details}, base_only)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
+    if version:
+        import compass
+
+        typer.echo(f"compass {compass.__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: one sentence and exit code 1 for anything wrong with the input, 2 for wrong usage."""
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except CompassError as error:
+        typer.echo(f"compass: {error}", err=True)
+        sys.exit(1)
+    except MemoryError:
+        typer.echo("compass: there is not enough memory for a picture of this size", err=True)
+        sys.exit(1)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    typer.echo(f"compass: {message}", err=True)
+
+
+def _check_target(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise InputError(f"{target} exists already; --force overwrites it")
+
+
+def _parse_number(text: str, what: str) -> float:
+    numerator, slash, denominator = text.partition("/")
+    try:
+        return float(numerator) / float(denominator) if slash else float(numerator)
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter(f"{text!r} is not a {what}") from None
+
+
+def _parse_size(text: str) -> tuple[int, int | None]:
+    width, cross, height = text.partition("x")
+    if not cross or not width.isdecimal() or (height and not height.isdecimal()):
+        raise typer.BadParameter(f"{text!r} is not a size like 320x or 320x200")
+    return int(width), int(height) if height else None
+
+
+def _import_training(module: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(f"compass.training.{module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("compass"):
+            raise
+        raise InputError(f"training needs {error.name}: install compass-codec[train]") from None

@@ -1,0 +1,1 @@
+"""The layer recursion: encoder and decoder of whole files."""

@@ -1,0 +1,171 @@
+"""A loaded model: two picture codecs and a predictor, on ONNX Runtime."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compass.errors import InputError, ModelError
+from compass.model.file import read_model, unpack_entropy
+from compass.model.latent import Floats, LatentCoder, Symbols, check_payload_sane, hyper_size, latent_size
+from compass.picture.coordinates import axis_grid
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+WEIGHTS = Path(__file__).parent / "weights"
+DEFAULT = "fast"
+
+
+class Coded(NamedTuple):
+    """One picture, or residual, after coding."""
+
+    payload: bytes
+    picture: Floats  # [3, H, W], what a decoder will see
+    ideal_bits: float
+
+
+class PictureCodec:
+    """Analysis, synthesis and entropy model of one codec of a model."""
+
+    def __init__(self, members: dict[str, bytes], prefix: str, threads: int) -> None:
+        self._members, self._prefix, self._threads = members, prefix, threads
+
+    @cached_property
+    def latent(self) -> LatentCoder:
+        return unpack_entropy(self._members[self._prefix + "entropy.npz"])
+
+    @cached_property
+    def _analysis(self) -> InferenceSession:
+        return _session(self._members[self._prefix + "analysis.onnx"], self._threads)
+
+    @cached_property
+    def _hyper_analysis(self) -> InferenceSession:
+        return _session(self._members[self._prefix + "hyper_analysis.onnx"], self._threads)
+
+    @cached_property
+    def _synthesis(self) -> InferenceSession:
+        return _session(self._members[self._prefix + "synthesis.onnx"], self._threads)
+
+    def analyse(self, x: Floats) -> Floats:
+        """y [M, h, w] of a picture or residual [3, H, W], before any gain."""
+        return self._analysis.run(None, {"x": x[None]})[0][0]  # type: ignore[no-any-return]
+
+    def encode(self, x: Floats, code: int) -> Coded:
+        """Codes a picture [3, H, W] in [0, 1], or a residual in [-1, 1], at a stored quality."""
+        y = self.analyse(x) * self.latent.gain(code)
+        z = self.latent.quantise_hyper(self._hyper_analysis.run(None, {"y": y[None]})[0][0])
+        levels, means = self.latent.conditions(z, (y.shape[1], y.shape[2]), code)
+        symbols = np.rint(y - means).astype(np.int32)
+        payload, bits = self.latent.encode(z, symbols, levels)
+        return Coded(payload, self._synthesise(symbols, means, (x.shape[1], x.shape[2]), code), bits)
+
+    def decode(self, payload: bytes, size: tuple[int, int], code: int) -> Floats:
+        """The picture [3, *size] of a payload."""
+        _, symbols, means = self.decode_symbols(payload, size, code)
+        return self._synthesise(symbols, means, size, code)
+
+    def decode_symbols(self, payload: bytes, size: tuple[int, int], code: int) -> tuple[Symbols, Symbols, Floats]:
+        """z symbols, y symbols and y means of a payload for a picture of size (H, W)."""
+        y_size = (latent_size(size[0]), latent_size(size[1]))
+        check_payload_sane(payload, y_size[0] * y_size[1] * self.latent.log_gain.shape[1])
+        return self.latent.decode(payload, (hyper_size(y_size[0]), hyper_size(y_size[1])), y_size, code)
+
+    def _synthesise(self, symbols: Symbols, means: Floats, size: tuple[int, int], code: int) -> Floats:
+        y = (symbols + means) / self.latent.gain(code)
+        picture = self._synthesis.run(None, {"y": y[None].astype(np.float32)})[0][0]
+        return picture[:, : size[0], : size[1]]  # type: ignore[no-any-return]
+
+
+class Model:
+    """A model file, loaded lazily: a graph is prepared when it is first needed."""
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        """threads: of every network, 0 for as many as there are processors. Results do not depend on it."""
+        self.path = path
+        self._members, self.card = read_model(path)
+        self._threads = threads
+        self.base = PictureCodec(self._members, "base/", threads)
+
+    @property
+    def name(self) -> str:
+        return str(self.card.get("name", self.path.stem))
+
+    @property
+    def hash(self) -> bytes:
+        return bytes.fromhex(self.card["hash"])
+
+    @cached_property
+    def residual(self) -> PictureCodec:
+        """Codec of the enhancement layers. Raises ModelError in a model that has none."""
+        if "residual/entropy.npz" not in self._members:
+            raise ModelError(f"the model {self.name} codes one layer only")
+        return PictureCodec(self._members, "residual/", self._threads)
+
+    @cached_property
+    def _predictor(self) -> InferenceSession:
+        return _session(self._members["predictor.onnx"], self._threads)
+
+    def predict(self, lower: Floats, size: tuple[int, int]) -> Floats:
+        """Prediction [3, *size] of a layer from the picture below it, [3, h, w] in [0, 1]."""
+        feeds: dict[str, NDArray[Any]] = {"x": lower[None]}
+        for name, small, large in (("rows", lower.shape[1], size[0]), ("columns", lower.shape[2], size[1])):
+            grid = axis_grid(small, large)
+            feeds |= {f"{name}_{field}": value for field, value in zip(grid._fields, grid, strict=True)}
+            feeds[f"{name}_log_ratio"] = np.array([np.log(large / small)], np.float32)
+        wanted = {i.name for i in self._predictor.get_inputs()}
+        result = self._predictor.run(None, {k: v for k, v in feeds.items() if k in wanted})
+        return result[0][0]  # type: ignore[no-any-return]
+
+
+def shipped() -> dict[str, Path]:
+    """Model files that come with the package, by name."""
+    return {path.stem: path for path in sorted(WEIGHTS.glob("*.model"))}
+
+
+def load(name: str | Path | None = None, threads: int = 0) -> Model:
+    """A model by name or file; None is the default model. Raises ModelError if there is none."""
+    text = str(name) if name is not None else DEFAULT
+    models = shipped()
+    if text in models:
+        return _load_cached(models[text], threads)
+    if Path(text).is_file():
+        return Model(Path(text), threads)
+    raise ModelError(f"there is no model {text!r}: give a file, or one of {', '.join(models) or 'none shipped'}")
+
+
+def load_for(model_hash: bytes, name: str | Path | None = None, threads: int = 0) -> Model:
+    """The model that a bitstream names; `name` forces one. Raises ModelError if it is not at hand."""
+    if name is not None:
+        model = load(name, threads)
+        if model.hash != model_hash:
+            raise ModelError(
+                f"the file needs the model {model_hash.hex()}, but {model.name} is {model.hash.hex()}"
+            )
+        return model
+    for path in shipped().values():
+        model = _load_cached(path, threads)
+        if model.hash == model_hash:
+            return model
+    raise ModelError(f"the file needs the model {model_hash.hex()}, which is not installed: name its file with --model")
+
+
+@lru_cache(maxsize=4)
+def _load_cached(path: Path, threads: int) -> Model:
+    return Model(path, threads)
+
+
+def _session(graph: bytes, threads: int) -> InferenceSession:
+    import onnxruntime as ort
+
+    if threads < 0:
+        raise InputError(f"{threads} threads are impossible")
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

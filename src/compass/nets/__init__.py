@@ -1,0 +1,1 @@
+"""PyTorch networks. Nothing below this floor imports torch."""

@@ -1,0 +1,50 @@
+"""The COMPASS recursion: base layer, inter-layer prediction, residual codec, over any number of layers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from compass.nets.functional import round_ste
+from compass.nets.hyperprior import HyperpriorCodec
+from compass.nets.predictor import axis_tensors
+
+
+class CodedLayer(NamedTuple):
+    """One layer of a coded pyramid, differentiable."""
+
+    picture: Tensor  # [B, 3, H, W], unrounded
+    prediction: Tensor | None  # [B, 3, H, W]; None in the base layer
+    bits_y: Tensor  # [B]
+    bits_z: Tensor  # [B]
+
+
+class Compass(nn.Module):
+    """Base codec, predictor and residual codec; the last two serve every enhancement layer."""
+
+    def __init__(self, base: HyperpriorCodec, predictor: nn.Module, residual: HyperpriorCodec) -> None:
+        super().__init__()
+        self.base, self.predictor, self.residual = base, predictor, residual
+
+    def predict(self, lower: Tensor, size: tuple[int, int]) -> Tensor:
+        """Prediction of a layer of `size` = (H, W) from the picture below it, [B, 3, h, w] in [0, 1]."""
+        rows = axis_tensors(lower.shape[2], size[0], lower.device)
+        columns = axis_tensors(lower.shape[3], size[1], lower.device)
+        return self.predictor(lower, rows, columns)  # type: ignore[no-any-return]
+
+    def forward(self, pyramid: list[Tensor], qualities: list[Tensor | None]) -> list[CodedLayer]:
+        """Codes a pyramid of pictures [B, 3, H_k, W_k] in [0, 1], smallest first, each at its quality [B]."""
+        picture, bits_y, bits_z = self.base(pyramid[0], qualities[0])
+        layers = [CodedLayer(picture, None, bits_y, bits_z)]
+        for target, quality in zip(pyramid[1:], qualities[1:], strict=True):
+            prediction = self.predict(quantise_picture(layers[-1].picture), (target.shape[2], target.shape[3]))
+            picture, bits_y, bits_z = self.residual(target - prediction, quality)
+            layers.append(CodedLayer(prediction + picture, prediction, bits_y, bits_z))
+        return layers
+
+
+def quantise_picture(x: Tensor) -> Tensor:
+    """To the 8-bit values that a decoder hands to the next layer; the gradient passes."""
+    return torch.clamp(round_ste(x * 255.0) / 255.0, 0.0, 1.0)

@@ -1,0 +1,84 @@
+"""Entropy models: what a latent costs in bits, differentiably."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compass.model.scales import LOG_SCALE_MIN, LOG_SCALE_STEP, SCALE_LEVELS
+from compass.nets.functional import add_noise, lower_bound, round_ste
+
+_LIKELIHOOD_MIN = 1e-9
+_FILTERS = (3, 3, 3, 3)
+
+
+class FactorizedPrior(nn.Module):
+    """One learned univariate density per channel (Balle et al., ICLR 2018, appendix 6.1).
+
+    Names and shapes of the parameters are those of CompressAI's `EntropyBottleneck`.
+    """
+
+    def __init__(self, channels: int, init_scale: float = 10.0) -> None:
+        super().__init__()
+        self.channels = channels
+        widths = (1, *_FILTERS, 1)
+        scale = init_scale ** (1 / (len(_FILTERS) + 1))
+        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+            fill = math.log(math.expm1(1 / scale / b))
+            self.register_parameter(f"_matrix{i}", nn.Parameter(torch.full((channels, b, a), fill)))
+            self.register_parameter(f"_bias{i}", nn.Parameter(torch.rand(channels, b, 1) - 0.5))
+            if i < len(_FILTERS):
+                self.register_parameter(f"_factor{i}", nn.Parameter(torch.zeros(channels, b, 1)))
+        # lower tail, median, upper tail: only the median is used here, and only checkpoints from outside move it
+        quantiles = torch.tensor([-init_scale, 0.0, init_scale]).repeat(channels, 1, 1)
+        self.quantiles = nn.Parameter(quantiles, requires_grad=False)
+
+    @property
+    def medians(self) -> Tensor:
+        """[1, C, 1, 1]: symbols are round(z - median)."""
+        return self.quantiles[:, 0, 1].reshape(1, -1, 1, 1)
+
+    def logits_cumulative(self, x: Tensor) -> Tensor:
+        """Logits of the cumulative density at x [C, 1, n]."""
+        for i in range(len(_FILTERS) + 1):
+            x = F.softplus(getattr(self, f"_matrix{i}")) @ x + getattr(self, f"_bias{i}")
+            if i < len(_FILTERS):
+                x = x + torch.tanh(getattr(self, f"_factor{i}")) * torch.tanh(x)
+        return x
+
+    def likelihood(self, z: Tensor) -> Tensor:
+        """Probability of the unit interval around each value of z [B, C, H, W]."""
+        flat = z.transpose(0, 1).reshape(self.channels, 1, -1)
+        lower = self.logits_cumulative(flat - 0.5)
+        upper = self.logits_cumulative(flat + 0.5)
+        sign = -torch.sign(lower + upper).detach()  # the side where the sigmoids are small and exact
+        p = torch.abs(torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower))
+        p = p.reshape(self.channels, z.shape[0], *z.shape[2:]).transpose(0, 1)
+        return lower_bound(p, _LIKELIHOOD_MIN)
+
+    def quantise(self, z: Tensor) -> Tensor:
+        return round_ste(z - self.medians) + self.medians
+
+    def bits(self, z: Tensor) -> Tensor:
+        """Bits per picture [B]: of noisy values in training, of rounded ones otherwise."""
+        noisy = add_noise(z) if self.training else self.quantise(z)
+        return -torch.log2(self.likelihood(noisy)).sum(dim=(1, 2, 3))
+
+
+def gaussian_bits(residual: Tensor, scales: Tensor) -> Tensor:
+    """Bits per picture [B] of values (noisy or rounded) less their means, under zero-mean Gaussians."""
+    magnitude = residual.abs()
+    upper = torch.erfc((magnitude - 0.5) / scales * math.sqrt(0.5))
+    lower = torch.erfc((magnitude + 0.5) / scales * math.sqrt(0.5))
+    p = lower_bound(0.5 * (upper - lower), _LIKELIHOOD_MIN)
+    return -torch.log2(p).sum(dim=(1, 2, 3))
+
+
+def scale_of_level(level: Tensor) -> Tensor:
+    """Standard deviation of a (fractional) table level; levels outside the table are pulled back into it."""
+    bounded = lower_bound(level, 0.0)
+    bounded = -lower_bound(-bounded, -(SCALE_LEVELS - 1.0))
+    return torch.exp(LOG_SCALE_MIN + LOG_SCALE_STEP * bounded)

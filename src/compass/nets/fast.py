@@ -1,0 +1,130 @@
+"""The transforms of the `fast` profile: everything at 1/8 resolution, depthwise-separable blocks.
+
+After DCVC-RT / DCVC-UF (Jia et al., CVPR 2025 and 2026), a third to a sixth of their width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from compass.nets.hyperprior import Transforms, pad_to_multiple
+
+
+class GatedSiLU(nn.Module):
+    """x * sigmoid(4x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(4.0 * x)
+
+
+class DepthwiseBlock(nn.Module):
+    """[B, C, h, w] -> same: a spatial and a channel residual branch, 8 C^2 multiplications per position.
+
+    Both branches start at zero, so a fresh block is the identity.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.spatial = nn.Sequential(
+            nn.Conv2d(channels, channels, 1),
+            GatedSiLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, groups=channels),
+            nn.Conv2d(channels, channels, 1),
+        )
+        self.expand = nn.Conv2d(channels, 4 * channels, 1)
+        self.activation = GatedSiLU()
+        self.project = nn.Conv2d(2 * channels, channels, 1)
+        for last in (self.spatial[-1], self.project):
+            nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.spatial(x)
+        a, b = self.activation(self.expand(x)).chunk(2, dim=1)
+        return x + self.project(a + b)
+
+
+class Analysis(nn.Module):
+    """Picture [B, 3, H, W] -> y [B, M, ceil(H/16), ceil(W/16)]."""
+
+    def __init__(self, channels: int, latent: int, blocks: int) -> None:
+        super().__init__()
+        self.unshuffle = nn.PixelUnshuffle(8)
+        self.enter = nn.Conv2d(192, channels, 1)
+        self.blocks = nn.Sequential(*(DepthwiseBlock(channels) for _ in range(blocks)))
+        self.leave = nn.Conv2d(channels, latent, 2, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.unshuffle(pad_to_multiple(x, 16))
+        return self.leave(self.blocks(self.enter(x)))  # type: ignore[no-any-return]
+
+
+class Synthesis(nn.Module):
+    """y [B, M, h, w] -> picture [B, 3, 16h, 16w]."""
+
+    def __init__(self, channels: int, latent: int, blocks: int) -> None:
+        super().__init__()
+        self.enter = nn.Sequential(nn.Conv2d(latent, 4 * channels, 1), nn.PixelShuffle(2))
+        self.blocks = nn.Sequential(*(DepthwiseBlock(channels) for _ in range(blocks)))
+        self.leave = nn.Sequential(nn.Conv2d(channels, 192, 1), nn.PixelShuffle(8))
+
+    def forward(self, y: Tensor) -> Tensor:
+        return self.leave(self.blocks(self.enter(y)))  # type: ignore[no-any-return]
+
+
+class HyperAnalysis(nn.Module):
+    """y [B, M, h, w] -> z [B, N, ceil(h/4), ceil(w/4)]."""
+
+    def __init__(self, latent: int, hyper: int, channels: int) -> None:
+        super().__init__()
+        self.enter = nn.Sequential(nn.Conv2d(latent, channels, 3, padding=1), nn.LeakyReLU(0.2))
+        self.down = nn.Sequential(
+            nn.Conv2d(channels, channels, 2, stride=2),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(channels, hyper, 2, stride=2),
+        )
+
+    def forward(self, y: Tensor) -> Tensor:
+        # The magnitudes are what the scales need (Balle et al. 2018); a log keeps large latents in range.
+        y = torch.sign(y) * torch.log1p(torch.abs(y))
+        return self.down(self.enter(pad_to_multiple(y, 4)))  # type: ignore[no-any-return]
+
+
+def hyper_synthesis(hyper: int, latent: int, channels: int) -> nn.Sequential:
+    """z [B, N, h, w] -> [B, 2M, 4h, 4w]. Only layers that `compass.model.exact` can run in integers.
+
+    No neighbourhood at the resolution of z: training crops hold so few hyper-latents that the outer taps of a
+    kernel there would mostly see padding, and fail on whole pictures.
+    """
+    return nn.Sequential(
+        nn.Conv2d(hyper, channels, 1),
+        nn.ReLU(),
+        nn.Conv2d(channels, 4 * channels, 1),
+        nn.PixelShuffle(2),
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(channels, 4 * channels, 1),
+        nn.PixelShuffle(2),
+        nn.ReLU(),
+        nn.Conv2d(channels, channels, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(channels, 2 * latent, 1),
+    )
+
+
+def fast_transforms(
+    channels: int = 128, latent: int = 320, hyper: int = 64, down: int = 3, up: int = 4, hyper_channels: int = 128
+) -> Transforms:
+    return Transforms(
+        g_a=Analysis(channels, latent, down),
+        g_s=Synthesis(channels, latent, up),
+        h_a=HyperAnalysis(latent, hyper, hyper_channels),
+        h_s=hyper_synthesis(hyper, latent, hyper_channels),
+        latent=latent,
+        hyper=hyper,
+        log_scale=True,
+    )

@@ -1,0 +1,37 @@
+"""Differentiable helpers shared by the networks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class _LowerBound(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, bound: float) -> Tensor:
+        ctx.save_for_backward(x)
+        ctx.bound = bound
+        return x.clamp(min=bound)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (x,) = ctx.saved_tensors
+        passes = (x >= ctx.bound) | (grads[0] < 0)
+        return passes * grads[0], None
+
+
+def lower_bound(x: Tensor, bound: float) -> Tensor:
+    """max(x, bound), whose gradient still passes when it would raise x (Balle et al. 2018)."""
+    return _LowerBound.apply(x, bound)  # type: ignore[no-any-return]
+
+
+def round_ste(x: Tensor) -> Tensor:
+    """Rounding whose gradient is the identity (straight-through estimator)."""
+    return x + (torch.round(x) - x).detach()
+
+
+def add_noise(x: Tensor) -> Tensor:
+    """x plus uniform noise in [-0.5, 0.5): the differentiable stand-in for rounding in the rate term."""
+    return x + torch.rand_like(x) - 0.5

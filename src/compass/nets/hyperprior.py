@@ -1,0 +1,114 @@
+"""The mean-scale hyperprior (Minnen, Balle, Toderici, NeurIPS 2018, without the autoregressive part).
+
+One class for every profile: it holds four transforms and codes y = g_a(x) given z = h_a(y).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compass.model.quality import LAMBDAS, MAX_QUALITY
+from compass.nets.entropy import FactorizedPrior, gaussian_bits, scale_of_level
+from compass.nets.functional import add_noise, lower_bound, round_ste
+
+SCALE_MIN = 0.11
+
+
+@dataclass(frozen=True)
+class Transforms:
+    """The four networks. Strides: g_a 16, h_a 4; a size that does not divide is rounded up."""
+
+    g_a: nn.Module  # picture [B, 3, H, W] -> y [B, M, ceil(H/16), ceil(W/16)]
+    g_s: nn.Module  # y -> picture, at least H x W, to be cropped
+    h_a: nn.Module  # y -> z [B, N, ceil(h/4), ceil(w/4)]
+    h_s: nn.Module  # z -> [B, 2M, >= h, >= w]: scales first, then means
+    latent: int
+    hyper: int
+    log_scale: bool  # h_s yields table levels (logarithmic) instead of standard deviations
+
+
+class CodedLatent(NamedTuple):
+    """Output of `HyperpriorCodec.forward`."""
+
+    picture: Tensor  # [B, 3, H, W]
+    bits_y: Tensor  # [B]
+    bits_z: Tensor  # [B]
+
+
+class QualityGain(nn.Module):
+    """Gain vectors on y, one per trained lambda, interpolated geometrically (Cui et al., CVPR 2021).
+
+    `scale_shift` moves the table levels that h_s predicts: a coarser quality has smaller latents.
+    """
+
+    def __init__(self, latent: int) -> None:
+        super().__init__()
+        # Step of a uniform quantiser at slope lambda: D = step^2 / 12, dD/dR = -2 ln 2 D, D per sample of three channels.
+        step = torch.tensor([(2 * 0.69315 / 12 * 255**2 / 3 * x) ** -0.5 for x in LAMBDAS])
+        self.log_gain = nn.Parameter(-torch.log(step).reshape(-1, 1).repeat(1, latent))
+        self.scale_shift = nn.Parameter(torch.zeros(len(LAMBDAS), latent))
+
+    def forward(self, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """quality [B] in [0, 6] -> gain and level shift, both [B, M, 1, 1]."""
+        low = quality.floor().clamp(0, MAX_QUALITY - 1).long()
+        mix = (quality - low)[:, None]
+        gain = torch.exp(torch.lerp(self.log_gain[low], self.log_gain[low + 1], mix))
+        shift = torch.lerp(self.scale_shift[low], self.scale_shift[low + 1], mix)
+        return gain[:, :, None, None], shift[:, :, None, None]
+
+
+class HyperpriorCodec(nn.Module):
+    """Codes a picture, or the residual of one, through a latent with a Gaussian conditional prior.
+
+    With `variable_rate` a quality in [0, 6] must be given to `forward`; without it the codec has one fixed rate.
+    """
+
+    def __init__(self, transforms: Transforms, variable_rate: bool) -> None:
+        super().__init__()
+        self.g_a, self.g_s = transforms.g_a, transforms.g_s
+        self.h_a, self.h_s = transforms.h_a, transforms.h_s
+        self.latent, self.hyper, self.log_scale = transforms.latent, transforms.hyper, transforms.log_scale
+        self.entropy_bottleneck = FactorizedPrior(transforms.hyper)
+        self.gain = QualityGain(transforms.latent) if variable_rate else None
+
+    def quality_terms(self, quality: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
+        """Gain on y and shift of the scale levels."""
+        if self.gain is None:
+            return 1.0, 0.0
+        if quality is None:
+            raise ValueError("a variable-rate codec needs a quality")
+        gain, shift = self.gain(quality)
+        return gain, shift
+
+    def forward(self, x: Tensor, quality: Tensor | None = None) -> CodedLatent:
+        """x [B, 3, H, W], pictures in [0, 1] or residuals in [-1, 1]; quality [B].
+
+        In training mode the rate is that of noisy latents; the synthesis always sees rounded ones.
+        """
+        gain, shift = self.quality_terms(quality)
+        y = self.g_a(x) * gain
+        z = self.h_a(y)
+        scales, means = self.gaussian(self.entropy_bottleneck.quantise(z), y.shape[2:], shift)
+        symbols = round_ste(y - means)
+        bits_y = gaussian_bits(add_noise(y) - means if self.training else symbols, scales)
+        picture = self.g_s((symbols + means) / gain)[:, :, : x.shape[2], : x.shape[3]]
+        return CodedLatent(picture, bits_y, self.entropy_bottleneck.bits(z))
+
+    def gaussian(self, z_hat: Tensor, size: torch.Size, shift: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Scales and means [B, M, h, w] of the latent, from the quantised hyper-latent."""
+        scales, means = self.h_s(z_hat)[:, :, : size[0], : size[1]].chunk(2, dim=1)
+        scales = scale_of_level(scales + shift) if self.log_scale else lower_bound(scales, SCALE_MIN)
+        return scales, means
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Repeats the last row and column until both sides divide by `multiple`."""
+    bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
+    if not torch.jit.is_tracing() and not bottom and not right:
+        return x
+    return F.pad(x, (0, right, 0, bottom), mode="replicate")

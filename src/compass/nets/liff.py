@@ -1,0 +1,118 @@
+"""Local implicit filter function: the inter-layer prediction of the COMPASS paper."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compass.nets.predictor import AxisTensors
+
+_FEATURES, _GROWTH, _BLOCKS, _HIDDEN = 64, 32, 4, 256
+
+
+class ResidualDenseBlock(nn.Module):
+    """Four 3x3 convolutions with dense concatenation, fused and added to the input. [B, 64, h, w] -> same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [_FEATURES + i * _GROWTH for i in range(4)]
+        self.convs = nn.ModuleList(nn.Conv2d(a, _GROWTH, 3, padding=1) for a in widths)
+        self.fuse = nn.Conv2d(_FEATURES + 4 * _GROWTH, _FEATURES, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        dense = x
+        for conv in self.convs:
+            dense = torch.cat((dense, F.relu(conv(dense))), dim=1)
+        return x + self.fuse(dense)  # type: ignore[no-any-return]
+
+
+class RDN(nn.Module):
+    """Residual dense network (Zhang et al., CVPR 2018) without its upsampler. [B, 3, h, w] -> [B, 64, h, w]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, _FEATURES, 3, padding=1)
+        self.second = nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)
+        self.blocks = nn.ModuleList(ResidualDenseBlock() for _ in range(_BLOCKS))
+        self.fuse = nn.Sequential(
+            nn.Conv2d(_BLOCKS * _FEATURES, _FEATURES, 1), nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shallow = self.first(x)
+        feature, outputs = self.second(shallow), []
+        for block in self.blocks:
+            feature = block(feature)
+            outputs.append(feature)
+        return shallow + self.fuse(torch.cat(outputs, dim=1))  # type: ignore[no-any-return]
+
+
+class LIFF(nn.Module):
+    """A filter per high-resolution pixel, generated from the features under it, its position and the ratio.
+
+    The direct form applies an MLP of 580 inputs per high-resolution pixel. `forward` computes the same in the
+    factorised form: with u the 576 unfolded features of a low-resolution pixel and h the last hidden layer,
+    out_c = sum_h h_h Q_{h,c} + u . b_c, where Q_{h,c} = sum_j W_{j,c,h} u_j depends on the low-resolution pixel
+    alone, and so does the feature part of the first layer.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        unfolded = 9 * _FEATURES
+        self.encoder = RDN()
+        self.mlp = nn.ModuleList(
+            [nn.Linear(unfolded + 4, _HIDDEN)]
+            + [nn.Linear(_HIDDEN, _HIDDEN) for _ in range(3)]
+            + [nn.Linear(_HIDDEN, 3 * unfolded)]
+        )
+
+    def features(self, x: Tensor) -> Tensor:
+        """[B, 3, h, w] -> unfolded 3x3 neighbourhoods of the features, [B, 576, h, w]."""
+        u = F.unfold(self.encoder(2.0 * x - 1.0), 3, padding=1)
+        return u.reshape(x.shape[0], -1, x.shape[2], x.shape[3])
+
+    @staticmethod
+    def position(rows: AxisTensors, columns: AxisTensors) -> Tensor:
+        """[H, W, 4]: coordinate relative to the low-resolution pixel (in its pixels, doubled), and cell size."""
+        h, w = rows.phase.shape[0], columns.phase.shape[0]
+        phase = torch.stack(
+            (2.0 * rows.phase[:, None].expand(h, w), 2.0 * columns.phase[None, :].expand(h, w)), dim=-1
+        )
+        cell = torch.cat((2.0 * torch.exp(-rows.log_ratio), 2.0 * torch.exp(-columns.log_ratio)))
+        return torch.cat((phase, cell.expand(h, w, 2)), dim=-1)
+
+    def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
+        """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
+        u = self.features(x)
+        unfolded = u.shape[1]
+        first, last = self.mlp[0], self.mlp[-1]
+        assert isinstance(first.weight, Tensor) and isinstance(last.weight, Tensor) and isinstance(last.bias, Tensor)
+        content = F.conv2d(u, first.weight[:, :unfolded, None, None])  # [B, 256, h, w]
+        w = last.weight.reshape(unfolded, 3, _HIDDEN).permute(1, 2, 0).reshape(3 * _HIDDEN, unfolded)
+        q = F.conv2d(u, w[:, :, None, None])  # [B, 3 * 256, h, w]
+        bias = F.conv2d(u, last.bias.reshape(unfolded, 3).T[:, :, None, None])  # [B, 3, h, w]
+
+        local = self.position(rows, columns) @ first.weight[:, unfolded:].T + first.bias  # [H, W, 256]
+        hidden = self._nearest(content, rows, columns) + local.permute(2, 0, 1)
+        for layer in self.mlp[1:-1]:
+            hidden = F.relu(hidden)
+            hidden = F.conv2d(hidden, layer.weight[:, :, None, None], layer.bias)  # type: ignore[index]
+        hidden = F.relu(hidden)
+        q = self._nearest(q, rows, columns)
+        parts = [(hidden * part).sum(dim=1, keepdim=True) for part in q.chunk(3, dim=1)]
+        return torch.cat(parts, dim=1) + self._nearest(bias, rows, columns)
+
+    def forward_direct(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
+        """The same by the definition, one filter of 576 x 3 per pixel: slow, for tests and cost tables."""
+        u = self._nearest(self.features(x), rows, columns).permute(0, 2, 3, 1)  # [B, H, W, 576]
+        position = self.position(rows, columns).expand(*u.shape[:3], 4)
+        hidden = torch.cat((u, position), dim=-1)
+        for layer in self.mlp[:-1]:
+            hidden = F.relu(layer(hidden))
+        filters = self.mlp[-1](hidden).reshape(*u.shape, 3)
+        return torch.einsum("bhwj,bhwjc->bchw", u, filters)
+
+    @staticmethod
+    def _nearest(x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
+        return x.index_select(2, rows.nearest).index_select(3, columns.nearest)

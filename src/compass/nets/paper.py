@@ -1,0 +1,34 @@
+"""The transforms of the COMPASS paper: CompressAI's `mbt2018-mean`, N=128, M=192."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from compass.nets.gdn import GDN
+from compass.nets.hyperprior import Transforms
+
+
+def conv(a: int, b: int, kernel: int = 5, stride: int = 2) -> nn.Conv2d:
+    return nn.Conv2d(a, b, kernel, stride, kernel // 2)
+
+
+def deconv(a: int, b: int, kernel: int = 5, stride: int = 2) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(a, b, kernel, stride, kernel // 2, output_padding=stride - 1)
+
+
+def analysis(n: int, m: int) -> nn.Sequential:
+    return nn.Sequential(conv(3, n), GDN(n), conv(n, n), GDN(n), conv(n, n), GDN(n), conv(n, m))
+
+
+def synthesis(n: int, m: int) -> nn.Sequential:
+    return nn.Sequential(
+        deconv(m, n), GDN(n, True), deconv(n, n), GDN(n, True), deconv(n, n), GDN(n, True), deconv(n, 3)
+    )
+
+
+def paper_transforms(n: int = 128, m: int = 192) -> Transforms:
+    h_a = nn.Sequential(conv(m, n, 3, 1), nn.LeakyReLU(), conv(n, n), nn.LeakyReLU(), conv(n, n))
+    h_s = nn.Sequential(
+        deconv(n, m), nn.LeakyReLU(), deconv(m, m * 3 // 2), nn.LeakyReLU(), conv(m * 3 // 2, m * 2, 3, 1)
+    )
+    return Transforms(analysis(n, m), synthesis(n, m), h_a, h_s, latent=m, hyper=n, log_scale=False)

@@ -1,0 +1,96 @@
+"""Inter-layer prediction at arbitrary scale: the interface, bicubic, and the low-cost predictor of `fast`."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from compass.nets.fast import DepthwiseBlock
+from compass.nets.hyperprior import pad_to_multiple
+from compass.picture.coordinates import axis_grid
+
+
+class AxisTensors(NamedTuple):
+    """One axis of the sampling grid as tensors; fields as in `compass.picture.coordinates.AxisGrid`."""
+
+    nearest: Tensor  # [out]
+    phase: Tensor  # [out]
+    cubic_index: Tensor  # [out, 4]
+    cubic_weight: Tensor  # [out, 4]
+    size: int | Tensor  # pixels of the smaller picture on this axis
+    log_ratio: Tensor  # [1] natural log of out / size
+
+
+def axis_tensors(size: int, out: int, device: torch.device | None = None) -> AxisTensors:
+    arrays = (torch.from_numpy(a).to(device) for a in axis_grid(size, out))
+    return AxisTensors(*arrays, size, torch.tensor([math.log(out / size)], device=device))
+
+
+def bicubic(x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
+    """[B, C, h, w] -> [B, C, H, W], Keys' kernel with a = -0.5, separable."""
+    taps = range(4)
+    x = sum_tensors([x.index_select(2, rows.cubic_index[:, t]) * rows.cubic_weight[:, t, None] for t in taps])
+    return sum_tensors([x.index_select(3, columns.cubic_index[:, t]) * columns.cubic_weight[:, t] for t in taps])
+
+
+def sum_tensors(terms: list[Tensor]) -> Tensor:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+class BicubicPredictor(nn.Module):
+    """No parameters: the stand-in of the first training stage."""
+
+    def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
+        return bicubic(x, rows, columns)
+
+
+class SeparablePredictor(nn.Module):
+    """Bicubic plus a content-dependent correction whose work is done at low resolution.
+
+    P(y, x) = bicubic(y, x) + sum_{t,i} sum_{u,j} a_{t,i}(y) a_{u,j}(x) K_{i,j}(n(y) + t, n(x) + u)
+
+    with n the nearest low-resolution pixel, t and u in {-1, 0, 1}, K a map of `rank`^2 coefficients per colour
+    computed once from the lower layer, and a(.) a small network of the sub-pixel phase and the ratio, evaluated
+    once per row and column (content in the features, position in the filters: as in CUF, Vasconcelos et al. 2023).
+    """
+
+    def __init__(self, channels: int = 48, blocks: int = 3, rank: int = 4, hidden: int = 32) -> None:
+        super().__init__()
+        self.rank = rank
+        self.unshuffle = nn.PixelUnshuffle(2)
+        self.enter = nn.Conv2d(12, channels, 3, padding=1)
+        self.blocks = nn.Sequential(*(DepthwiseBlock(channels) for _ in range(blocks)))
+        self.leave = nn.Conv2d(channels, 4 * 3 * rank * rank, 1)
+        self.shuffle = nn.PixelShuffle(2)
+        self.axis = nn.Sequential(nn.Linear(2, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+        self.taps = nn.Linear(hidden, 3 * rank)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
+        """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
+        features = self.blocks(self.enter(self.unshuffle(pad_to_multiple(x, 2) - 0.5)))
+        k = self.shuffle(self.leave(features))[:, :, : x.shape[2], : x.shape[3]]
+        k = self._expand(k, rows, 2)  # [B, rank * 3, H, w]
+        return bicubic(x, rows, columns) + self._expand(k, columns, 3)
+
+    def _expand(self, k: Tensor, axis: AxisTensors, dim: int) -> Tensor:
+        """Contracts the leading `rank` of the channels with the filters of one axis: [B, rank * C, ...] -> [B, C, ...]."""
+        position = torch.stack((axis.phase, axis.log_ratio.expand_as(axis.phase)), dim=1)
+        weights = self.taps(self.axis(position))  # [out, 3 * rank]
+        if dim == 2:
+            weights = weights[:, :, None]
+        terms = []
+        parts = k.chunk(self.rank, dim=1)
+        for t in range(3):
+            index = (axis.nearest + (t - 1)).clamp(min=0)
+            index = torch.minimum(index, torch.as_tensor(axis.size - 1, device=index.device))
+            for i, part in enumerate(parts):
+                terms.append(part.index_select(dim, index) * weights[:, t * self.rank + i])
+        return sum_tensors(terms)

@@ -1,0 +1,1 @@
+"""Pixels in and out: picture files, the pyramid of layer sizes, sampling coordinates."""

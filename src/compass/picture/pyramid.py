@@ -1,0 +1,56 @@
+"""Sizes of layers, and the pictures of a pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from compass.errors import InputError
+
+MAX_LAYERS = 32
+
+Size = tuple[int, int]  # width, height
+Pixels = NDArray[np.uint8]  # [H, W, 3]
+
+
+def height_by_aspect(width: int, full: tuple[int, int]) -> int:
+    """Height of a layer of `width` of a picture of `full` = (width, height): rounded half up, at least 1."""
+    return max(1, (2 * width * full[1] + full[0]) // (2 * full[0]))
+
+
+def sizes_from_scales(full: Size, scales: Sequence[float]) -> list[Size]:
+    """Layer sizes of a picture of `full` size, from ascending fractions of it in (0, 1]."""
+    for scale in scales:
+        if not 0 < scale <= 1:
+            raise InputError(f"scale {scale:g} is not above 0 and at most 1")
+    return check_sizes([(max(1, round(full[0] * s)), max(1, round(full[1] * s))) for s in scales], full)
+
+
+def complete_sizes(full: Size, sizes: Sequence[tuple[int, int | None]]) -> list[Size]:
+    """Layer sizes with the missing heights filled in by the picture's aspect ratio."""
+    return check_sizes([(w, height_by_aspect(w, full) if h is None else h) for w, h in sizes], full)
+
+
+def check_sizes(sizes: list[Size], full: Size) -> list[Size]:
+    """The same sizes. Raises InputError unless they are 1 to 32, ascending, and within the picture."""
+    if not 1 <= len(sizes) <= MAX_LAYERS:
+        raise InputError(f"{len(sizes)} layers are impossible: 1 to {MAX_LAYERS} can be coded")
+    below = (1, 1)
+    for width, height in sizes:
+        if width < below[0] or height < below[1]:
+            raise InputError(f"layer sizes must ascend, but {width}x{height} follows {below[0]}x{below[1]}")
+        if width > full[0] or height > full[1]:
+            raise InputError(f"layer {width}x{height} is larger than the picture, {full[0]}x{full[1]}")
+        below = (width, height)
+    return sizes
+
+
+def pyramid(picture: Image.Image, sizes: Sequence[Size]) -> list[Pixels]:
+    """The picture (mode RGB) at each size, by antialiased bicubic downscaling."""
+    return [
+        np.asarray(picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC))
+        for size in sizes
+    ]

@@ -1,0 +1,1 @@
+"""Training: data, stages, the loop, export to a model file."""

@@ -1,0 +1,92 @@
+"""One training run from a stage's name: nets, data, budget. What `compass train` calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compass.errors import InputError
+from compass.nets.compass import Compass
+from compass.nets.profiles import PROFILES
+from compass.training.data import Crops, read_pictures
+from compass.training.loop import Schedule, Trainer
+from compass.training.stages import BaseStage, EnhancementStage, Metrics, PredictorStage, Stage
+
+STAGES = ("base", "predictor", "residual", "joint")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a training command states."""
+
+    stage: str
+    profile: str
+    data: list[Path]
+    valid: list[Path]
+    folder: Path
+    schedule: Schedule
+    crop: int
+    batch: int
+    starts: list[str]  # weights to start from, see `load_parts`
+    threads: int
+    limit: int | None = None  # pictures to read
+
+
+def build(profile: str) -> Compass:
+    """The untrained networks of a profile. Raises InputError on an unknown name."""
+    if profile not in PROFILES:
+        raise InputError(f"there is no profile {profile!r}, only {', '.join(PROFILES)}")
+    parts = PROFILES[profile]
+    return Compass(parts.codec(), parts.predictor(), parts.codec())
+
+
+def load_parts(net: Compass, starts: list[str]) -> None:
+    """Loads weights.pt files of earlier runs. `FILE` loads all; `base=FILE` one part; `residual=base:FILE` another part's."""
+    for start in starts:
+        target, _, path = start.rpartition("=")
+        source, _, path = path.rpartition(":")
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        if not target:
+            net.load_state_dict(weights)
+            continue
+        prefix = (source or target) + "."
+        part = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        net.get_submodule(target).load_state_dict(part)
+
+
+def train(run: Run) -> Metrics:
+    """Runs, or resumes, the stage until its budget is spent; writes checkpoint.pt and weights.pt in its folder."""
+    torch.set_num_threads(run.threads)
+    torch.manual_seed(run.schedule.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    net = build(run.profile)
+    load_parts(net, run.starts)
+    net.to(device)
+    net.requires_grad_(False)
+    stage = make_stage(run, net)
+    trained = stage.trained.requires_grad_(True)
+    for name, parameter in trained.named_parameters():
+        if name.endswith("quantiles"):
+            parameter.requires_grad_(False)
+    valid = [_tensor(picture, device) for picture in read_pictures(run.valid)] if run.valid else []
+    crops = Crops(read_pictures(run.data, run.limit), run.crop, device)
+    return Trainer(stage, crops, valid, run.schedule, run.folder).train()
+
+
+def make_stage(run: Run, net: Compass) -> Stage:
+    if run.stage == "base":
+        return BaseStage(net, run.crop, run.batch, PROFILES[run.profile].warm_start)
+    if run.stage == "predictor":
+        return PredictorStage(net, run.crop, run.batch)
+    if run.stage in ("residual", "joint"):
+        return EnhancementStage(net, run.crop, run.batch, joint=run.stage == "joint")
+    raise InputError(f"there is no stage {run.stage!r}, only {', '.join(STAGES)}")
+
+
+def _tensor(picture: object, device: torch.device) -> Tensor:
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+    return pixels.to(device).float() / 255.0
