@@ -43,6 +43,18 @@ def start_from_klt(codec: HyperpriorCodec, samples: Tensor, mean: float = _MEAN)
         up[0].bias.zero_()  # type: ignore[union-attr]
 
 
+def recentre_for_residuals(codec: HyperpriorCodec) -> None:
+    """Lets a `fast` codec trained on pictures start as a residual codec: x means 0.5 + x from here on."""
+    g_a, g_s = codec.g_a, codec.g_s
+    if not isinstance(g_a, Analysis) or not isinstance(g_s, Synthesis):
+        return
+    leave = g_s.leave[0]
+    assert isinstance(leave, nn.Conv2d)
+    with torch.no_grad():
+        g_a.enter.bias += _MEAN * g_a.enter.weight.sum(dim=(1, 2, 3))  # type: ignore[operator]
+        leave.bias -= _MEAN  # type: ignore[operator]
+
+
 def _principal_axes(x: Tensor, count: int) -> Tensor:
     """The `count` leading eigenvectors of the channel covariance of x [B, C, h, w], as rows [count, C]."""
     flat = x.permute(1, 0, 2, 3).reshape(x.shape[1], -1).double()

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from compass.errors import InputError
 from compass.nets.compass import Compass
+from compass.nets.hyperprior import HyperpriorCodec
 from compass.nets.profiles import PROFILES
 from compass.training.data import Crops, read_pictures
+from compass.training.klt import recentre_for_residuals
 from compass.training.loop import Schedule, Trainer
 from compass.training.stages import BaseStage, EnhancementStage, Metrics, PredictorStage, Stage
 
@@ -55,7 +57,11 @@ def load_parts(net: Compass, starts: list[str]) -> None:
             continue
         prefix = (source or target) + "."
         part = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        net.get_submodule(target).load_state_dict(part)
+        module = net.get_submodule(target)
+        module.load_state_dict(part)
+        if target == "residual" and source == "base":
+            assert isinstance(module, HyperpriorCodec)
+            recentre_for_residuals(module)
 
 
 def train(run: Run) -> Metrics:

@@ -1,0 +1,58 @@
+"""Multiplications per pixel, counted while a network runs.
+
+Convolutions and matrix products count their multiply-accumulates, element-wise products one each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from compass.nets.compass import Compass
+from compass.nets.hyperprior import HyperpriorCodec
+
+
+def count_macs(function: Callable[[], Any]) -> int:
+    """Multiply-accumulates of a call."""
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mul: _elementwise})
+    with torch.no_grad(), counter:
+        function()
+    return int(counter.get_total_flops()) // 2
+
+
+def _elementwise(*_: Any, out_shape: Any, **__: Any) -> int:
+    return 2 * prod(out_shape)
+
+
+def decode_macs(codec: HyperpriorCodec, height: int, width: int) -> int:
+    """g_s and h_s for a picture of this size."""
+    y = torch.zeros(1, codec.latent, -(-height // 16), -(-width // 16))
+    z = torch.zeros(1, codec.hyper, -(-y.shape[2] // 4), -(-y.shape[3] // 4))
+    return count_macs(lambda: (codec.g_s(y), codec.h_s(z)))
+
+
+def encode_macs(codec: HyperpriorCodec, height: int, width: int) -> int:
+    """g_a and h_a, and the h_s and g_s that an encoder also runs."""
+    x: Tensor = torch.zeros(1, 3, height, width)
+    return count_macs(lambda: codec.h_a(codec.g_a(x))) + decode_macs(codec, height, width)
+
+
+def predict_macs(net: Compass, height: int, width: int, ratio: float) -> int:
+    """Prediction of a layer of this size from one that is `ratio` times smaller."""
+    lower = torch.zeros(1, 3, round(height / ratio), round(width / ratio))
+    return count_macs(lambda: net.predict(lower, (height, width)))
+
+
+def kmac_per_pixel(net: Compass, height: int = 512, width: int = 768) -> dict[str, float]:
+    """The figures of the design: base decode, and decode of an enhancement layer at 1.3x, 2x and 4x."""
+    pixels = height * width * 1000
+    figures = {"base encode": encode_macs(net.base, height, width), "base decode": decode_macs(net.base, height, width)}
+    residual = decode_macs(net.residual, height, width)
+    for ratio in (1.3, 2.0, 4.0):
+        figures[f"enhancement decode {ratio:g}x"] = residual + predict_macs(net, height, width, ratio)
+    return {name: macs / pixels for name, macs in figures.items()}

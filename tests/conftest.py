@@ -1,0 +1,51 @@
+"""Shared pictures and a tiny model: untrained but for a block transform, small enough to build in a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compass.model.model import Model
+
+ROOT = Path(__file__).parent.parent
+PARROTS = ROOT / "tests" / "data" / "parrots.png"  # 320x240, from Kodak's picture 23
+
+
+@pytest.fixture(scope="session")
+def parrots() -> Image.Image:
+    with Image.open(PARROTS) as picture:
+        return picture.convert("RGB")
+
+
+@pytest.fixture(scope="session")
+def tiny_net(parrots: Image.Image):
+    """The untrained `tiny` networks on top of a block transform; the predictor is not zero."""
+    import torch
+
+    from compass.training.klt import start_from_klt
+    from compass.training.run import build
+
+    torch.manual_seed(1)
+    net = build("tiny").eval()
+    x = torch.from_numpy(np.array(parrots)).permute(2, 0, 1)[None].float() / 255
+    start_from_klt(net.base, x[:, :, :240, :320])
+    start_from_klt(net.residual, x[:, :, :240, :320], mean=0.0)
+    torch.nn.init.normal_(net.predictor.leave.weight, std=0.01)
+    return net
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path(tiny_net, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from compass.training.export import export_model
+
+    path = tmp_path_factory.mktemp("model") / "tiny.model"
+    export_model(tiny_net, path, {"name": "tiny"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_model_path: Path) -> Model:
+    return Model(tiny_model_path, threads=1)

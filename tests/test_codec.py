@@ -1,0 +1,225 @@
+"""The codec end to end on ONNX Runtime: any size, any ratio, any number of layers, exactly what the encoder saw."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import compass
+from compass.bitstream import container
+from compass.codec.encoder import encode_layers
+from compass.errors import FormatError, InputError, ModelError
+from compass.model import exact
+from compass.model.model import Model, PictureCodec
+from compass.picture.pyramid import sizes_from_scales
+
+
+def check_round_trip(picture: Image.Image, sizes: list[tuple[int, int]], qualities: list[float], model: Model) -> bytes:
+    data, layers = encode_layers(picture, sizes, qualities, model)
+    header = container.read_header(data)
+    for k, (size, layer) in enumerate(zip(sizes, layers, strict=True)):
+        decoded = compass.decode(data, k, model=model.path)
+        assert decoded.size == size
+        assert decoded.mode == picture.mode
+        expected = layer.picture[:, :, 0] if picture.mode == "L" else layer.picture
+        assert np.array_equal(np.asarray(decoded), expected)
+        assert header.layers[k].length <= max(layer.ideal_bits / 8 + 8, layer.ideal_bits / 8 * 1.01)
+    return data
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 6, 9, 32])
+def test_number_of_layers(count, parrots, tiny_model):
+    scales = [(k + 1) / count for k in range(count)]
+    check_round_trip(parrots, sizes_from_scales(parrots.size, scales), [3.0] * count, tiny_model)
+
+
+@pytest.mark.parametrize("ratio", [1.0, 1.2, 1.37, 2, 2.8, 4, 6])
+def test_ratio_of_two_layers(ratio, parrots, tiny_model):
+    check_round_trip(parrots, sizes_from_scales(parrots.size, [1 / ratio, 1]), [2.0, 3.5], tiny_model)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (1, 40), (40, 1), (16, 16), (17, 33), (333, 517)])
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_picture_sizes(size, mode, parrots, tiny_model):
+    picture = parrots.resize(size).convert(mode)
+    check_round_trip(picture, sizes_from_scales(size, [0.25, 0.5, 1]), [1.0, 2.0, 6.0], tiny_model)
+
+
+def test_quality_trades_bytes_for_fidelity(parrots, tiny_model_path):
+    previous = (0, 0.0)
+    for quality in (0, 1.5, 3, 4.5, 6):
+        data = compass.encode(parrots, [1], quality, tiny_model_path)
+        error = np.asarray(compass.decode(data, model=tiny_model_path)).astype(float) - np.asarray(parrots)
+        current = (len(data), -float((error**2).mean()))
+        assert previous == (0, 0.0) or (current[0] > previous[0] and current[1] > previous[1])
+        previous = current
+
+
+def test_encoding_twice_gives_the_same_bytes(parrots, tiny_model_path):
+    first = compass.encode(parrots, [0.5, 1], 2, tiny_model_path, threads=1)
+    assert compass.encode(parrots, [0.5, 1], 2, tiny_model_path, threads=2) == first
+
+
+_DECODE = """
+import sys
+sys.modules["torch"] = None  # as if it were not installed
+import zlib, compass
+data = open(sys.argv[1], "rb").read()
+for k in range(3):
+    print(zlib.crc32(compass.decode(data, k, model=sys.argv[2], threads=int(sys.argv[3])).tobytes()))
+picture = compass.decode(data, model=sys.argv[2])
+assert compass.encode(picture, [1], 3, sys.argv[2])[:4] == data[:4]
+assert sys.modules["torch"] is None
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_fresh_process_without_torch_decodes_the_encoders_pictures(threads, parrots, tiny_model, tmp_path):
+    data, layers = encode_layers(parrots, sizes_from_scales(parrots.size, [0.25, 0.5, 1]), [3.0] * 3, tiny_model)
+    (tmp_path / "file.cmps").write_bytes(data)
+    command = [sys.executable, "-c", _DECODE, str(tmp_path / "file.cmps"), str(tiny_model.path), str(threads)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert [int(line) for line in result.stdout.split()] == [zlib.crc32(layer.picture.tobytes()) for layer in layers]
+
+
+def test_symbols_agree_between_onnx_runtime_and_torch(parrots, tiny_net, tiny_model):
+    """PyTorch's analysis, with the exact hyper-synthesis run by PyTorch, yields the symbols that the file holds."""
+    from tests.test_exact import torch_exact
+
+    codec: PictureCodec = tiny_model.base
+    x = np.asarray(parrots).transpose(2, 0, 1).astype(np.float32) / 255
+    coded = codec.encode(x, 96)
+    z, symbols, means = codec.decode_symbols(coded.payload, (240, 320), 96)
+    latent = codec.latent
+    with torch.no_grad():
+        y = tiny_net.base.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(latent.gain(96))
+        z_torch = torch.round(tiny_net.base.h_a(y))[0].numpy().astype(np.int64)
+        raw = torch_exact(latent.layers, torch.from_numpy(z_torch)[None].double() * 2**exact.ACTIVATION_BITS)[0]
+    means_torch = raw[len(raw) // 2 :, : y.shape[2], : y.shape[3]].numpy() / 2**exact.ACTIVATION_BITS
+    assert np.array_equal(z, z_torch)
+    assert np.array_equal(means, means_torch.astype(np.float32))
+    assert np.array_equal(symbols, np.rint(y[0].numpy() - means).astype(np.int32))
+
+
+def test_layer_above_can_be_decoded_from_the_pixels_below(parrots, tiny_model):
+    """A client that holds layer 0 as plain pixels needs only the bytes of layer 1."""
+    from compass.codec.layer import finish_layer, predict_layer
+
+    data, layers = encode_layers(parrots, [(160, 120), (320, 240)], [3.0, 3.0], tiny_model)
+    payload = container.read_payload(data, container.read_header(data), 1)
+    plain = np.asarray(compass.decode(data, 0, model=tiny_model.path))
+    residual = tiny_model.residual.decode(payload, (240, 320), 96)
+    assert np.array_equal(finish_layer(predict_layer(tiny_model, plain, (240, 320)), residual, "RGB"), layers[1].picture)
+
+
+def test_extract_and_cut_files(parrots, tiny_model_path):
+    data = compass.encode(parrots, [0.25, 0.5, 1], 3, tiny_model_path)
+    part = compass.extract(data, 1)
+    assert data.startswith(part)
+    whole = compass.decode(data, 1, model=tiny_model_path)
+    assert compass.decode(part, model=tiny_model_path).tobytes() == whole.tobytes()
+    with pytest.warns(UserWarning, match="cut within layer 2"):
+        cut = compass.decode(data[:-1], model=tiny_model_path)
+    assert cut.tobytes() == whole.tobytes()
+    with pytest.raises(FormatError, match="ends before layer 2"):
+        compass.decode(part, 2, model=tiny_model_path)
+    with pytest.raises(InputError, match="no layer 3"):
+        compass.extract(data, 3)
+
+
+def test_info(parrots, tiny_model_path):
+    data = compass.encode(parrots, [0.25, 1], [1, 2.5], tiny_model_path)
+    figures = compass.info(data)
+    assert figures["format_version"] == 1
+    assert (figures["width"], figures["height"], figures["colour"]) == (320, 240, "RGB")
+    assert figures["model"]["hash"] == Model(tiny_model_path).hash.hex()
+    first, second = figures["layers"]
+    assert (first["width"], first["height"], first["quality"]) == (80, 60, 1)
+    assert (second["width"], second["height"], second["quality"]) == (320, 240, 2.5)
+    assert second["offset"] == first["offset"] + first["length"] == first["accumulated_bytes"]
+    assert second["accumulated_bytes"] == len(data)
+    assert second["crc32"] == f"{zlib.crc32(data[second['offset'] :]):08x}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"scales": [0.5, 0.25]}, "must ascend"),
+        ({"scales": [1.5]}, "not above 0 and at most 1"),
+        ({"scales": []}, "0 layers are impossible"),
+        ({"scales": [1] * 33}, "33 layers are impossible"),
+        ({"quality": 6.1}, "outside 0 to 6"),
+        ({"quality": [1, 2]}, "2 qualities were given for 3 layers"),
+        ({"sizes": [(400, None)]}, "larger than the picture"),
+        ({"sizes": [(0, None)]}, "must ascend"),
+    ],
+)
+def test_bad_arguments(arguments, message, parrots, tiny_model_path):
+    with pytest.raises(InputError, match=message):
+        compass.encode(parrots, model=tiny_model_path, **arguments)
+
+
+def test_pictures_that_cannot_be_coded(tiny_model_path):
+    with pytest.raises(InputError, match="mode RGBA"):
+        compass.encode(Image.new("RGBA", (4, 4)), model=tiny_model_path)
+    with pytest.raises(InputError, match="uint8"):
+        compass.encode(np.zeros((4, 4, 3)), model=tiny_model_path)
+    with pytest.raises(InputError, match="no pixels"):
+        compass.encode(np.zeros((0, 4, 3), np.uint8), model=tiny_model_path)
+
+
+def test_another_model_is_refused_by_name(parrots, tiny_model_path, tmp_path):
+    data = bytearray(compass.encode(parrots, [0.1], 3, tiny_model_path))
+    data[5] ^= 1
+    header_end = container.read_header(compass.encode(parrots, [0.1], 3, tiny_model_path)).size - 4
+    data[header_end : header_end + 4] = zlib.crc32(data[:header_end]).to_bytes(4, "little")
+    with pytest.raises(ModelError, match="needs the model"):
+        compass.decode(bytes(data), model=tiny_model_path)
+    with pytest.raises(ModelError, match="not installed"):
+        compass.decode(bytes(data))
+
+
+def test_damaged_model_files(tiny_model_path, tmp_path):
+    with pytest.raises(ModelError, match="no model file"):
+        Model(tmp_path / "none.model")
+    (tmp_path / "text.model").write_text("text")
+    with pytest.raises(ModelError, match="not a model file"):
+        Model(tmp_path / "text.model")
+    data = bytearray(tiny_model_path.read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "flipped.model").write_bytes(data)
+    with pytest.raises(ModelError, match="flipped"):
+        Model(tmp_path / "flipped.model")
+
+
+def test_pixel_limit(parrots, tiny_model_path, monkeypatch):
+    data = compass.encode(parrots, [1], 0, tiny_model_path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(FormatError, match="beyond the limit"):
+        compass.decode(data, model=tiny_model_path)
+
+
+def test_palette_and_orientation(parrots, tiny_model_path):
+    assert compass.decode(compass.encode(parrots.quantize(16), [0.5], 3, tiny_model_path), model=tiny_model_path).mode == "RGB"
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotated
+    buffer = io.BytesIO()
+    parrots.save(buffer, "JPEG", exif=exif)
+    data = compass.encode(Image.open(buffer), [1], 0, tiny_model_path)
+    assert compass.decode(data, model=tiny_model_path).size == (240, 320)
+
+
+def test_the_package_never_imports_torch_below_nets():
+    root = Path(compass.__file__).parent
+    for floor in ("picture", "bitstream", "model", "codec"):
+        for path in (root / floor).rglob("*.py"):
+            assert "torch" not in path.read_text().split("import ", 1)[-1], path

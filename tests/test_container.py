@@ -1,0 +1,114 @@
+"""The container: sizes, prefixes, and every way a header can lie."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from compass.bitstream import container
+from compass.errors import FormatError
+from compass.picture.pyramid import height_by_aspect
+
+HASH = b"\x01\x02\x03\x04"
+THREE = [(192, 128, 96, b"a" * 300), (384, 256, 96, b"b" * 2000), (768, 512, 96, b"c" * 9000)]
+
+
+def sealed(body: bytes) -> bytes:
+    """A header with a right checksum."""
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def test_header_of_a_usual_file_is_small():
+    header = container.read_header(container.write(HASH, "RGB", THREE))
+    fixed = 4 + 1 + 4 + 1 + 1 + 2 + 2 + 4
+    assert fixed <= 24
+    assert header.size == fixed + 3 * 8 + 1  # eight bytes a layer, and one for the quality that all share
+
+
+@st.composite
+def layer_tables(draw):
+    width, height, layers = 1, 1, []
+    for _ in range(draw(st.integers(1, 32))):
+        width += draw(st.integers(0, 5000))
+        height += draw(st.integers(0, 5000))
+        layers.append((width, height, draw(st.integers(0, 192)), draw(st.binary(max_size=40))))
+    return layers
+
+
+@given(layer_tables(), st.sampled_from(container.COLOURS))
+def test_round_trip(layers, colour):
+    data = container.write(HASH, colour, layers)
+    header = container.read_header(data)
+    assert header.model_hash == HASH
+    assert header.colour == colour
+    for k, (width, height, quality, payload) in enumerate(layers):
+        entry = header.layers[k]
+        assert (entry.width, entry.height, entry.quality) == (width, height, quality)
+        assert container.read_payload(data, header, k) == payload
+
+
+def test_a_prefix_that_ends_on_a_layer_boundary_is_a_valid_file():
+    data = container.write(HASH, "RGB", THREE)
+    header = container.read_header(data)
+    prefix = data[: header.span(1)[1]]
+    assert container.read_header(prefix) == header
+    assert container.read_payload(prefix, header, 1) == THREE[1][3]
+    with pytest.raises(FormatError, match="ends before layer 2"):
+        container.read_payload(prefix, header, 2)
+
+
+def test_bytes_after_the_last_layer_are_ignored():
+    data = container.write(HASH, "RGB", THREE) + b"a box of a later version"
+    assert container.read_payload(data, container.read_header(data), 2) == THREE[2][3]
+
+
+def test_every_single_bit_of_the_header_is_guarded():
+    data = container.write(HASH, "L", THREE)
+    size = container.read_header(data).size
+    for bit in range(size * 8):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(FormatError):
+            container.read_header(bytes(damaged))
+
+
+def test_every_cut_within_the_header_is_an_error():
+    data = container.write(HASH, "RGB", THREE)
+    for length in range(container.read_header(data).size):
+        with pytest.raises(FormatError, match="empty" if length == 0 else "ends within its header"):
+            container.read_header(data[:length])
+
+
+def test_damaged_payload():
+    data = bytearray(container.write(HASH, "RGB", THREE))
+    data[-1] ^= 1
+    header = container.read_header(bytes(data))
+    with pytest.raises(FormatError, match="layer 2 is damaged"):
+        container.read_payload(bytes(data), header, 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "not a COMPASS file"),
+        (container.MAGIC + b"\x02", "format version 2"),
+        (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x00\x05\x05"), "lists 0 layers"),
+        (sealed(container.MAGIC + b"\x01" + HASH + b"\x07\x01\x05\x05\x16\x20\x00" + bytes(4)), "unknown colour"),
+        (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x05\x05\x14\x00" + bytes(4)), "no quality"),
+        (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x06\x05\x16\x20\x00" + bytes(4)), "picture's size"),
+        (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x00\x00\x02\x20\x00" + bytes(4)), "smaller than"),
+        (container.MAGIC + b"\x01" + HASH + b"\x00\x01" + b"\xff" * 9, "too large"),
+        (container.MAGIC + b"\x01" + HASH + b"\x00\x01" + b"\x80" * 9, "does not end"),
+    ],
+)
+def test_refusals(body, message):
+    with pytest.raises(FormatError, match=message):
+        container.read_header(body)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (192, 128), (100, 67), (768, 512)])
+def test_height_by_aspect(width, height):
+    assert height_by_aspect(width, (768, 512)) == height

@@ -1,0 +1,82 @@
+"""Hyper-synthesis in integers: bit-identical to any exact arithmetic, and close to the float network."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from compass.model import exact
+from compass.model.scales import scale_table
+from compass.nets.hyperprior import HyperpriorCodec
+from compass.nets.profiles import PROFILES
+from compass.training.export import latent_coder
+
+
+def torch_exact(layers: list[exact.Layer], x: torch.Tensor) -> torch.Tensor:
+    """The same arithmetic by PyTorch's float64 convolutions: other code, other order of sums."""
+    for layer in layers:
+        if isinstance(layer, exact.Convolution):
+            weight, bias = torch.from_numpy(layer.weight), torch.from_numpy(layer.bias)
+            x = F.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+        elif isinstance(layer, exact.TransposedConvolution):
+            weight, bias = torch.from_numpy(layer.weight), torch.from_numpy(layer.bias)
+            x = F.conv_transpose2d(x, weight, bias, stride=2, padding=2, output_padding=1)
+        elif isinstance(layer, exact.LeakyReLU):
+            x = torch.where(x < 0, torch.floor(x * layer.slope / 2**14), x)
+            continue
+        else:
+            x = F.pixel_shuffle(x, 2)
+            continue
+        x = torch.floor((x + 2**13) / 2**14).clamp(-(2**23), 2**23)
+    return x
+
+
+@pytest.mark.parametrize("profile", ["fast", "paper"])
+def test_numpy_and_torch_agree_to_the_last_bit_and_with_float_closely(profile):
+    torch.manual_seed(0)
+    codec: HyperpriorCodec = PROFILES[profile].codec()
+    rng = np.random.default_rng(0)
+    symbols = rng.integers(-30, 31, (codec.hyper, 3, 5))
+    coder = latent_coder(codec)
+    result = exact.run(coder.layers, symbols, coder.medians)
+    reference = torch_exact(coder.layers, torch.from_numpy(symbols)[None].double() * 1024)[0]
+    assert np.array_equal(result, reference.numpy().astype(np.int64))
+    with torch.no_grad():
+        floats = codec.h_s(torch.from_numpy(symbols)[None].float())[0].numpy()
+    assert np.abs(result / 1024 - floats).max() < 0.02 * max(1.0, np.abs(floats).max())
+
+
+def test_saturation_is_at_the_documented_limit():
+    layer = exact.Convolution(np.full((1, 1, 1, 1), 2.0**18), np.zeros(1))
+    out = exact.run([layer], np.array([[[2000, -2000]]]), np.zeros(1, np.int64))
+    assert out.tolist() == [[[exact.ACTIVATION_LIMIT, -exact.ACTIVATION_LIMIT]]]
+
+
+def test_weights_that_could_overflow_are_refused():
+    with pytest.raises(OverflowError, match="too large"):
+        exact.check_range([exact.Convolution(np.full((1, 64, 1, 1), 2.0**24), np.zeros(1))])
+
+
+def test_leaky_relu_is_the_float_one_within_a_rounding_step():
+    layer = exact.LeakyReLU(round(0.01 * 2**14))
+    x = np.arange(-3000.0, 3000.0)
+    assert np.abs(layer(x) - nn.functional.leaky_relu(torch.from_numpy(x), 0.01).numpy()).max() <= 1.1
+
+
+def test_levels_are_the_nearest_scales(tiny_net):
+    """Both parametrisations choose the level whose standard deviation is nearest in the logarithm."""
+    table = scale_table()
+    for codec in (tiny_net.base, PROFILES["paper"].codec(variable_rate=False)):
+        coder = latent_coder(codec)
+        wanted = np.array([0.01, 0.11, 0.5, 1.0, 3.3, 77.0, 255.0, 4000.0])
+        level = np.searchsorted(coder.thresholds, np.rint(encode_scale(codec, wanted) * 1024), side="right")
+        nearest = np.abs(np.log(table[:, None] / wanted)).argmin(axis=0)
+        assert level.tolist() == nearest.tolist()
+
+
+def encode_scale(codec: HyperpriorCodec, scale: np.ndarray) -> np.ndarray:
+    """What h_s yields for a standard deviation."""
+    return np.log(scale / 0.11) / (np.log(256 / 0.11) / 63) if codec.log_scale else scale
