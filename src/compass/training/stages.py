@@ -135,8 +135,12 @@ class EnhancementStage(Stage):
     def __init__(self, net: Compass, crop: int, batch: int, joint: bool) -> None:
         super().__init__(net)
         self.joint, self.crop, self.batch = joint, crop, batch
-        self.trained = nn.ModuleList([net.residual] + [net.predictor] * joint)
+        parts = {"residual": net.residual, "predictor": net.predictor}
+        self.trained = nn.ModuleDict(parts if joint else {"residual": net.residual})
         self.chain = net if joint else Compass(net.base, BicubicPredictor(), net.residual)
+
+    def rate_factor(self, name: str) -> float:
+        return KLT_RATE_FACTOR if name.removeprefix("residual.").startswith(KLT_LAYERS) else 1.0
 
     def loss(self, crops: Crops, rng: np.random.Generator) -> tuple[Tensor, Metrics]:
         x = crops.draw(self.batch, self.crop, rng)

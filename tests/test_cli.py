@@ -1,0 +1,126 @@
+"""The command line as a user meets it: results, messages, exit codes, no half-written files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compass.picture.files import read_picture
+from tests.conftest import PARROTS
+
+
+def compass(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "compass", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_encode_info_extract_decode(tiny_model_path, tmp_path):
+    model = ("--model", tiny_model_path)
+    result = compass("encode", PARROTS, "p.cmps", "--sizes", "80x,160x120,320x", "-q", "2,3,4.5", *model, cwd=tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+    figures = json.loads(compass("info", "p.cmps", "--json", cwd=tmp_path).stdout)
+    assert [(row["width"], row["height"], row["quality"]) for row in figures["layers"]] == [
+        (80, 60, 2.0),
+        (160, 120, 3.0),
+        (320, 240, 4.5),
+    ]
+    assert figures["layers"][-1]["accumulated_bytes"] == (tmp_path / "p.cmps").stat().st_size
+    text = compass("info", "p.cmps", cwd=tmp_path).stdout
+    assert "160x120" in text
+
+    assert compass("extract", "p.cmps", "small.cmps", "--layer", 0, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "small.cmps").stat().st_size == figures["layers"][0]["accumulated_bytes"]
+    assert compass("decode", "small.cmps", "a.png", *model, cwd=tmp_path).stderr == ""
+    assert compass("decode", "p.cmps", "b.png", "--layer", 0, *model, cwd=tmp_path).returncode == 0
+    a, b = (np.asarray(read_picture(tmp_path / n)) for n in ("a.png", "b.png"))
+    assert a.shape == (60, 80, 3)
+    assert np.array_equal(a, b)
+
+
+def test_scales_as_fractions(tiny_model_path, tmp_path):
+    compass("encode", PARROTS, "p.cmps", "--scales", "1/8,0.5,1", "--model", tiny_model_path, cwd=tmp_path)
+    figures = json.loads(compass("info", "p.cmps", "--json", cwd=tmp_path).stdout)
+    assert [row["width"] for row in figures["layers"]] == [40, 160, 320]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("decode", PARROTS, "o.png"), 1, "not a COMPASS file"),
+        (("decode", "empty", "o.png"), 1, "the file is empty"),
+        (("decode", "missing", "o.png"), 1, "missing cannot be read: No such file or directory"),
+        (("encode", "missing", "o.cmps"), 1, "missing cannot be read: No such file or directory"),
+        (("encode", "text", "o.cmps"), 1, "text is not a picture that can be read"),
+        (("encode", PARROTS, "o.cmps", "--model", "nonesuch"), 1, "there is no model 'nonesuch'"),
+        (("encode", PARROTS, "text"), 1, "text exists already; --force overwrites it"),
+        (("encode", PARROTS, "no/folder/o.cmps"), 1, "cannot be written: No such file or directory"),
+        (("encode", PARROTS, "o.cmps", "-q", "7"), 1, "quality 7 is outside 0 to 6"),
+        (("encode", PARROTS, "o.cmps", "-q", "high"), 2, "'high' is not a quality"),
+        (("encode", PARROTS, "o.cmps", "--sizes", "big"), 2, "'big' is not a size"),
+        (("encode", PARROTS, "o.cmps", "--scales", "1/0"), 2, "'1/0' is not a scale"),
+        (("encode", PARROTS), 2, "Missing argument"),
+        (("decode", "good.cmps", "o.nonesuch"), 1, "pictures cannot be written as .nonesuch"),
+        (("decode", "good.cmps", "o.png", "--layer", "5"), 1, "there is no layer 5: the file has layers 0 to 1"),
+        (("extract", "good.cmps", "o.cmps", "--layer", "-1"), 1, "there is no layer -1"),
+        (("train", "base", "--out", "o", "--data", "missing"), 2, "give a budget"),
+        (("train", "base", "--out", "o", "--data", "missing", "--steps", "1"), 1, "missing does not exist"),
+        (("train", "nonesuch", "--out", "o", "--data", ".", "--steps", "1"), 1, "there is no stage 'nonesuch'"),
+        (("train", "base", "--profile", "x", "--out", "o", "--data", ".", "--steps", "1"), 1, "no profile 'x'"),
+        (("nonesuch",), 2, "No such command"),
+    ],
+)
+def test_bad_input_gives_one_sentence_and_leaves_nothing(arguments, code, message, parrots, tiny_model_path, tmp_path):
+    (tmp_path / "empty").touch()
+    (tmp_path / "text").write_text("text")
+    if "good.cmps" in arguments:
+        made = compass(
+            "encode", PARROTS, "good.cmps", "--scales", "0.1,0.2", "--model", tiny_model_path, cwd=tmp_path
+        )
+        assert made.returncode == 0
+        if arguments[0] == "decode":
+            arguments += ("--model", tiny_model_path)
+    if arguments[0] == "encode" and "--model" not in arguments:
+        arguments += ("--model", tiny_model_path)
+    before = sorted(p.name for p in tmp_path.iterdir())
+    result = compass(*arguments, cwd=tmp_path)
+    assert result.returncode == code, result.stderr
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+    assert "Traceback" not in result.stderr
+    if code == 1:
+        assert result.stderr.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_cut_file_warns_once_and_succeeds(tiny_model_path, tmp_path):
+    compass("encode", PARROTS, "p.cmps", "--model", tiny_model_path, cwd=tmp_path)
+    (tmp_path / "cut.cmps").write_bytes((tmp_path / "p.cmps").read_bytes()[:-5])
+    result = compass("decode", "cut.cmps", "o.png", "--model", tiny_model_path, cwd=tmp_path)
+    assert (result.returncode, result.stderr.count("\n")) == (0, 1)
+    assert "cut within layer 2" in result.stderr
+    with Image.open(tmp_path / "o.png") as picture:
+        assert picture.size == (160, 120)
+    assert "(cut off)" in compass("info", "cut.cmps", cwd=tmp_path).stdout
+
+
+def test_version_and_help(tmp_path):
+    assert compass("--version", cwd=tmp_path).stdout.startswith("compass 0.")
+    result = compass("--help", cwd=tmp_path)
+    assert all(name in result.stdout for name in ("encode", "decode", "info", "extract", "train", "export"))
+
+
+@pytest.mark.parametrize("arguments", [["-c", "import compass"], ["-m", "compass", "--help"]])
+def test_start_up_loads_nothing_heavy(arguments):
+    command = [sys.executable, "-X", "importtime", *arguments]
+    started = time.monotonic()
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert time.monotonic() - started < 3  # measured alone it is a tenth of that; machines under load vary
+    for heavy in ("numpy", "onnxruntime", "constriction", "torch", "PIL"):
+        assert f" {heavy}\n" not in result.stderr, heavy

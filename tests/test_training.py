@@ -1,0 +1,169 @@
+"""Training: stages learn, checkpoints are atomic, a killed run ends where an undisturbed one does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from compass.errors import InputError
+from compass.model.quality import LAMBDAS, lambda_of
+from compass.training.data import Crops, read_pictures
+from compass.training.loop import Schedule, Trainer
+from compass.training.run import Run, build, load_parts, make_stage, train
+from compass.training.stages import lambdas, reduce
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def folder(parrots: Image.Image, tmp_path: Path) -> Path:
+    path = tmp_path / "pictures"
+    path.mkdir()
+    for i in range(3):
+        parrots.crop((i * 40, i * 20, i * 40 + 160, i * 20 + 160)).save(path / f"{i}.png")
+    return path
+
+
+def make_run(stage: str, data: Path, out: Path, steps: int, **changes: object) -> Run:
+    schedule = Schedule(steps=steps, minutes=None, rate=3e-3, warmup=5)
+    values = dict(
+        stage=stage, profile="tiny", data=[data], valid=[data], folder=out, schedule=schedule,
+        crop=64, batch=2, starts=[], threads=1,
+    )  # fmt: skip
+    return Run(**(values | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stage", ["base", "predictor", "residual", "joint"])
+def test_every_stage_lowers_its_validation_cost(stage, folder, tmp_path):
+    if stage == "predictor":  # blocky pictures: bicubic, where it starts, is a bad prediction of them
+        for path in folder.iterdir():
+            picture = Image.open(path).resize((80, 80)).resize((160, 160), Image.Resampling.NEAREST)
+            picture.save(path)
+    before = train(make_run(stage, folder, tmp_path / "a", 1))
+    after = train(make_run(stage, folder, tmp_path / "b", 60))
+    assert after["cost"] < before["cost"] - 0.1
+
+
+def test_enhancement_stages_leave_the_base_alone(folder, tmp_path):
+    torch.manual_seed(0)
+    base = {k: v.clone() for k, v in build("tiny").base.state_dict().items()}
+    train(make_run("joint", folder, tmp_path / "run", 3))
+    weights = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
+    assert all(torch.equal(value, weights[f"base.{key}"]) for key, value in base.items())
+
+
+def test_resume_is_exact(folder, tmp_path):
+    train(make_run("base", folder, tmp_path / "whole", 12))
+    run = make_run("base", folder, tmp_path / "parts", 12)
+    torch.manual_seed(0)
+    stage = make_stage(run, build("tiny"))
+    stage.trained.entropy_bottleneck.quantiles.requires_grad_(False)
+    crops = Crops(read_pictures([folder]), 64, CPU)
+    trainer = Trainer(stage, crops, [], run.schedule, run.folder)
+    for _ in range(5):
+        trainer._step(run.schedule.progress(trainer.step, 0))
+        trainer.step += 1
+    trainer.save()
+    train(run)
+    whole, parts = (torch.load(tmp_path / n / "weights.pt", weights_only=True) for n in ("whole", "parts"))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_killed_at_any_moment_and_resumed(folder, tmp_path):
+    def command(out: str) -> list[str]:
+        return [
+            sys.executable, "-c",
+            "import sys; from compass.training import loop; f = loop.Trainer.train\n"
+            "loop.Trainer.train = lambda self: f(self, log_every=5, save_every=0.0)\n"
+            "from compass.cli import main; main()",
+            "train", "base", "--profile", "tiny", "--data", str(folder), "--out", str(tmp_path / out),
+            "--steps", "40", "--crop", "64", "--batch", "2",
+        ]  # fmt: skip
+
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    rng = np.random.default_rng(0)
+    checkpoint = tmp_path / "killed" / "checkpoint.pt"
+    for _ in range(3):
+        process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 60
+        seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while process.poll() is None and time.monotonic() < deadline:
+            if checkpoint.exists() and checkpoint.stat().st_mtime_ns != seen:
+                break
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.2))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    subprocess.run(command("killed"), check=True, capture_output=True)
+    whole, killed = (torch.load(tmp_path / n / "weights.pt", weights_only=True) for n in ("whole", "killed"))
+    assert all(torch.equal(whole[k], killed[k]) for k in whole)
+
+
+def test_parts_start_from_other_runs(folder, tmp_path):
+    train(make_run("base", folder, tmp_path / "base", 2))
+    weights = tmp_path / "base" / "weights.pt"
+    net = build("tiny").eval()
+    load_parts(net, [f"base={weights}", f"residual=base:{weights}"])
+    x, quality = torch.rand(1, 3, 32, 32), torch.tensor([3.0])
+    with torch.no_grad():  # the copy is shifted, so that it codes residuals as the base codes pictures
+        assert torch.allclose(net.base(x, quality).picture - 0.5, net.residual(x - 0.5, quality).picture, atol=1e-5)
+
+
+def test_lambdas():
+    assert lambda_of(1) == pytest.approx(0.0018)
+    assert lambda_of(4) == pytest.approx(0.013)
+    assert lambda_of(2.5) == pytest.approx((0.0035 * 0.0067) ** 0.5)
+    assert LAMBDAS[0] <= 0.0009
+    assert LAMBDAS[-1] >= 0.05
+    quality = torch.tensor([0.0, 0.3, 3.7, 6.0])
+    assert lambdas(quality).tolist() == pytest.approx([lambda_of(q) for q in quality.tolist()], rel=1e-5)
+
+
+def test_reduce_is_pillows_bicubic(parrots):
+    x = torch.from_numpy(np.array(parrots)).permute(2, 0, 1)[None].float() / 255
+    ours = reduce(x, (100, 133))[0].permute(1, 2, 0).numpy() * 255
+    theirs = np.asarray(parrots.resize((133, 100), Image.Resampling.BICUBIC)).astype(float)
+    difference = np.abs(ours - theirs)  # Pillow also rounds between its two passes
+    assert difference.max() <= 2.01
+    assert difference.mean() < 0.25
+
+
+def test_pictures_from_folders_shards_and_files(folder, tmp_path):
+    with tarfile.open(tmp_path / "shard.tar", "w") as shard:
+        for path in sorted(folder.iterdir()):
+            shard.add(path, path.name)
+    (folder / "notes.txt").write_text("not a picture")
+    assert len(list(read_pictures([folder]))) == 3
+    assert len(list(read_pictures([tmp_path / "shard.tar"]))) == 3
+    assert len(list(read_pictures([tmp_path]))) == 6
+    assert len(list(read_pictures([tmp_path], limit=2))) == 2
+    with pytest.raises(InputError, match="does not exist"):
+        list(read_pictures([tmp_path / "nothing"]))
+    with pytest.raises(InputError, match="160 pixels|320 pixels"):
+        Crops(read_pictures([folder]), 320, CPU)
+
+
+def test_crops_depend_on_the_seed_alone(folder):
+    crops = Crops(read_pictures([folder]), 64, CPU)
+    a, b, c = (crops.draw(4, 64, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    assert a.shape == (4, 3, 64, 64)
+
+
+def test_schedule():
+    schedule = Schedule(steps=100, minutes=None, rate=1.0, warmup=10, final=0.1)
+    assert schedule.rate_at(0, 0.0) == pytest.approx(0.1)
+    assert schedule.rate_at(50, 0.5) == pytest.approx(0.55)
+    assert schedule.rate_at(100, 1.0) == pytest.approx(0.1)
+    assert Schedule(steps=None, minutes=2, rate=1.0).progress(7, 60) == 0.5
