@@ -81,9 +81,7 @@ def test_bad_input_gives_one_sentence_and_leaves_nothing(arguments, code, messag
     (tmp_path / "empty").touch()
     (tmp_path / "text").write_text("text")
     if "good.cmps" in arguments:
-        made = compass(
-            "encode", PARROTS, "good.cmps", "--scales", "0.1,0.2", "--model", tiny_model_path, cwd=tmp_path
-        )
+        made = compass("encode", PARROTS, "good.cmps", "--scales", "0.1,0.2", "--model", tiny_model_path, cwd=tmp_path)
         assert made.returncode == 0
         if arguments[0] == "decode":
             arguments += ("--model", tiny_model_path)

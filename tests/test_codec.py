@@ -118,7 +118,9 @@ def test_layer_above_can_be_decoded_from_the_pixels_below(parrots, tiny_model):
     payload = container.read_payload(data, container.read_header(data), 1)
     plain = np.asarray(compass.decode(data, 0, model=tiny_model.path))
     residual = tiny_model.residual.decode(payload, (240, 320), 96)
-    assert np.array_equal(finish_layer(predict_layer(tiny_model, plain, (240, 320)), residual, "RGB"), layers[1].picture)
+    assert np.array_equal(
+        finish_layer(predict_layer(tiny_model, plain, (240, 320)), residual, "RGB"), layers[1].picture
+    )
 
 
 def test_extract_and_cut_files(parrots, tiny_model_path):
@@ -209,7 +211,10 @@ def test_pixel_limit(parrots, tiny_model_path, monkeypatch):
 
 
 def test_palette_and_orientation(parrots, tiny_model_path):
-    assert compass.decode(compass.encode(parrots.quantize(16), [0.5], 3, tiny_model_path), model=tiny_model_path).mode == "RGB"
+    assert (
+        compass.decode(compass.encode(parrots.quantize(16), [0.5], 3, tiny_model_path), model=tiny_model_path).mode
+        == "RGB"
+    )
     exif = Image.Exif()
     exif[0x0112] = 6  # rotated
     buffer = io.BytesIO()

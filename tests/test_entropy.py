@@ -50,7 +50,9 @@ def test_the_coder_uses_exactly_our_integer_frequencies():
     for value, frequency in ((-1, 3), (1, 5)):
         encoder = Encoder()
         encoder.put(np.full(200_000, value), table)
-        encoder.put(np.arange(-9, 10), TABLES[2])  # coded first: an empty coder takes first symbols of tables for nothing
+        encoder.put(
+            np.arange(-9, 10), TABLES[2]
+        )  # coded first: an empty coder takes first symbols of tables for nothing
         expected = encoder.ideal_bits()
         assert expected == pytest.approx(200_000 * (24 - math.log2(frequency)), abs=300)
         assert len(encoder.finish()) * 8 == pytest.approx(expected, abs=64)

@@ -75,7 +75,9 @@ def test_every_part_receives_a_gradient_through_the_chain():
     layers = net([torch.rand(1, 3, 32, 32), torch.rand(1, 3, 64, 64)], [torch.tensor([2.5])] * 2)
     (layers[1].picture.mean() + sum(layer.bits_y.mean() + layer.bits_z.mean() for layer in layers)).backward()
     assert [n for n, p in net.named_parameters() if p.requires_grad and p.grad is None] == []
-    assert net.base.g_s.leave[0].weight.grad.abs().sum() > 0  # only the prediction above it reaches the base's synthesis
+    assert (
+        net.base.g_s.leave[0].weight.grad.abs().sum() > 0
+    )  # only the prediction above it reaches the base's synthesis
 
 
 def compressai_state(codec: torch.nn.Module, naming: str) -> dict[str, torch.Tensor]:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from compass.errors import InputError
 from compass.model.quality import LAMBDAS, lambda_of
+from compass.picture.files import read_picture
 from compass.training.data import Crops, read_pictures
 from compass.training.loop import Schedule, Trainer
 from compass.training.run import Run, build, load_parts, make_stage, train
@@ -45,13 +46,14 @@ def make_run(stage: str, data: Path, out: Path, steps: int, **changes: object) -
 
 @pytest.mark.parametrize("stage", ["base", "predictor", "residual", "joint"])
 def test_every_stage_lowers_its_validation_cost(stage, folder, tmp_path):
-    if stage == "predictor":  # blocky pictures: bicubic, where it starts, is a bad prediction of them
+    profile, gain = "tiny", 0.1
+    if stage == "predictor":  # in dB, over bicubic where it starts, on blocky pictures that bicubic is wrong for
+        profile, gain = "fast", 0.02
         for path in folder.iterdir():
-            picture = Image.open(path).resize((80, 80)).resize((160, 160), Image.Resampling.NEAREST)
-            picture.save(path)
-    before = train(make_run(stage, folder, tmp_path / "a", 1))
-    after = train(make_run(stage, folder, tmp_path / "b", 60))
-    assert after["cost"] < before["cost"] - 0.1
+            read_picture(path).resize((40, 40)).resize((160, 160), Image.Resampling.NEAREST).save(path)
+    before = train(make_run(stage, folder, tmp_path / "a", 1, profile=profile))
+    after = train(make_run(stage, folder, tmp_path / "b", 60, profile=profile))
+    assert after["cost"] < before["cost"] - gain
 
 
 def test_enhancement_stages_leave_the_base_alone(folder, tmp_path):
@@ -149,7 +151,7 @@ def test_pictures_from_folders_shards_and_files(folder, tmp_path):
     assert len(list(read_pictures([tmp_path], limit=2))) == 2
     with pytest.raises(InputError, match="does not exist"):
         list(read_pictures([tmp_path / "nothing"]))
-    with pytest.raises(InputError, match="160 pixels|320 pixels"):
+    with pytest.raises(InputError, match="320 pixels wide"):
         Crops(read_pictures([folder]), 320, CPU)
 
 

@@ -47,9 +47,7 @@ def encode(
     return data
 
 
-def decode(
-    data: bytes, layer: int | None = None, *, model: str | Path | None = None, threads: int = 0
-) -> Image.Image:
+def decode(data: bytes, layer: int | None = None, *, model: str | Path | None = None, threads: int = 0) -> Image.Image:
     """Decodes one layer of a file, by default the largest that is whole; warns if the file is cut within a layer.
 
     Raises FormatError on damaged data, InputError if there is no such layer, ModelError if the model that the

@@ -31,8 +31,12 @@ def encode(
     source: Input,
     target: Output,
     scales: Annotated[str, typer.Option(help="Ascending fractions of the picture's size.")] = "1/4,1/2,1",
-    sizes: Annotated[str | None, typer.Option(help="Ascending sizes instead: 320x,800x600 (no height: by aspect).")] = None,
-    quality: Annotated[str, typer.Option("-q", "--quality", help="0 (small) to 6 (good), or one per layer: 2,3,4.")] = "3",
+    sizes: Annotated[
+        str | None, typer.Option(help="Ascending sizes instead: 320x,800x600 (no height: by aspect).")
+    ] = None,
+    quality: Annotated[
+        str, typer.Option("-q", "--quality", help="0 (small) to 6 (good), or one per layer: 2,3,4.")
+    ] = "3",
     model: ModelName = None,
     threads: Threads = 0,
     force: Force = False,
@@ -139,9 +143,7 @@ def train(
     run = _import_training("run")
     schedule = _import_training("loop").Schedule(steps=steps, minutes=minutes, rate=rate, seed=seed)
     starts = start or []
-    figures = run.train(
-        run.Run(stage, profile, data, valid or [], out, schedule, crop, batch, starts, threads, limit)
-    )
+    figures = run.train(run.Run(stage, profile, data, valid or [], out, schedule, crop, batch, starts, threads, limit))
     typer.echo(json.dumps(figures))
 
 

@@ -92,7 +92,7 @@ class PixelShuffle:
         return x.reshape(c // 4, 2, 2, h, w).transpose(0, 3, 1, 4, 2).reshape(c // 4, 2 * h, 2 * w)
 
 
-def run(layers: list[Layer], symbols: Integers, medians: Integers) -> Integers:
+def run(layers: list[Layer], symbols: NDArray[np.integer], medians: Integers) -> Integers:
     """Output of h_s at ACTIVATION_BITS, from hyper-latent symbols [N, h, w] and their medians [N] at the same scale."""
     x = symbols.astype(np.float64) * 2**ACTIVATION_BITS + medians[:, None, None]
     x = np.clip(x, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)

@@ -1,9 +1,9 @@
 """The model file: a zip archive of ONNX graphs, integer tables and a card. Its hash names it in bitstreams.
 
-    card.json                                     what a person wants to know; not part of the hash
-    base/ and residual/                           one codec each; residual is absent in a base-only model
-        analysis.onnx  hyper_analysis.onnx  synthesis.onnx  entropy.npz
-    predictor.onnx
+card.json                                     what a person wants to know; not part of the hash
+base/ and residual/                           one codec each; residual is absent in a base-only model
+    analysis.onnx  hyper_analysis.onnx  synthesis.onnx  entropy.npz
+predictor.onnx
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class PictureCodec:
 
     def analyse(self, x: Floats) -> Floats:
         """y [M, h, w] of a picture or residual [3, H, W], before any gain."""
-        return self._analysis.run(None, {"x": x[None]})[0][0]  # type: ignore[no-any-return]
+        return self._analysis.run(None, {"x": x[None]})[0][0]
 
     def encode(self, x: Floats, code: int) -> Coded:
         """Codes a picture [3, H, W] in [0, 1], or a residual in [-1, 1], at a stored quality."""
@@ -78,7 +78,7 @@ class PictureCodec:
     def _synthesise(self, symbols: Symbols, means: Floats, size: tuple[int, int], code: int) -> Floats:
         y = (symbols + means) / self.latent.gain(code)
         picture = self._synthesis.run(None, {"y": y[None].astype(np.float32)})[0][0]
-        return picture[:, : size[0], : size[1]]  # type: ignore[no-any-return]
+        return picture[:, : size[0], : size[1]]
 
 
 class Model:
@@ -115,11 +115,11 @@ class Model:
         feeds: dict[str, NDArray[Any]] = {"x": lower[None]}
         for name, small, large in (("rows", lower.shape[1], size[0]), ("columns", lower.shape[2], size[1])):
             grid = axis_grid(small, large)
-            feeds |= {f"{name}_{field}": value for field, value in zip(grid._fields, grid, strict=True)}
+            feeds |= {f"{name}_{field}": value for field, value in grid._asdict().items()}
             feeds[f"{name}_log_ratio"] = np.array([np.log(large / small)], np.float32)
         wanted = {i.name for i in self._predictor.get_inputs()}
         result = self._predictor.run(None, {k: v for k, v in feeds.items() if k in wanted})
-        return result[0][0]  # type: ignore[no-any-return]
+        return result[0][0]
 
 
 def shipped() -> dict[str, Path]:
@@ -143,9 +143,7 @@ def load_for(model_hash: bytes, name: str | Path | None = None, threads: int = 0
     if name is not None:
         model = load(name, threads)
         if model.hash != model_hash:
-            raise ModelError(
-                f"the file needs the model {model_hash.hex()}, but {model.name} is {model.hash.hex()}"
-            )
+            raise ModelError(f"the file needs the model {model_hash.hex()}, but {model.name} is {model.hash.hex()}")
         return model
     for path in shipped().values():
         model = _load_cached(path, threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -26,7 +27,7 @@ class FactorizedPrior(nn.Module):
         self.channels = channels
         widths = (1, *_FILTERS, 1)
         scale = init_scale ** (1 / (len(_FILTERS) + 1))
-        for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)):
+        for i, (a, b) in enumerate(itertools.pairwise(widths)):
             fill = math.log(math.expm1(1 / scale / b))
             self.register_parameter(f"_matrix{i}", nn.Parameter(torch.full((channels, b, a), fill)))
             self.register_parameter(f"_bias{i}", nn.Parameter(torch.rand(channels, b, 1) - 0.5))

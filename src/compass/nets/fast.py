@@ -57,7 +57,7 @@ class Analysis(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.unshuffle(pad_to_multiple(x, 16))
-        return self.leave(self.blocks(self.enter(x)))  # type: ignore[no-any-return]
+        return self.leave(self.blocks(self.enter(x)))
 
 
 class Synthesis(nn.Module):
@@ -70,7 +70,7 @@ class Synthesis(nn.Module):
         self.leave = nn.Sequential(nn.Conv2d(channels, 192, 1), nn.PixelShuffle(8))
 
     def forward(self, y: Tensor) -> Tensor:
-        return self.leave(self.blocks(self.enter(y)))  # type: ignore[no-any-return]
+        return self.leave(self.blocks(self.enter(y)))
 
 
 class HyperAnalysis(nn.Module):
@@ -90,7 +90,7 @@ class HyperAnalysis(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         # The magnitudes are what the scales need (Balle et al. 2018); a log keeps large latents in range.
         y = torch.sign(y) * torch.log1p(torch.abs(y))
-        return self.down(self.enter(pad_to_multiple(y, 4)))  # type: ignore[no-any-return]
+        return self.down(self.enter(pad_to_multiple(y, 4)))
 
 
 def hyper_synthesis(hyper: int, latent: int, channels: int) -> nn.Sequential:

@@ -48,7 +48,7 @@ class QualityGain(nn.Module):
 
     def __init__(self, latent: int) -> None:
         super().__init__()
-        # Step of a uniform quantiser at slope lambda: D = step^2 / 12, dD/dR = -2 ln 2 D, D per sample of three channels.
+        # Uniform quantiser at slope lambda: D = step^2 / 12, dD/dR = -2 ln 2 D, with D per sample of three channels.
         step = torch.tensor([(2 * 0.69315 / 12 * 255**2 / 3 * x) ** -0.5 for x in LAMBDAS])
         self.log_gain = nn.Parameter(-torch.log(step).reshape(-1, 1).repeat(1, latent))
         self.scale_shift = nn.Parameter(torch.zeros(len(LAMBDAS), latent))
@@ -109,6 +109,6 @@ class HyperpriorCodec(nn.Module):
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
     """Repeats the last row and column until both sides divide by `multiple`."""
     bottom, right = -x.shape[2] % multiple, -x.shape[3] % multiple
-    if not torch.jit.is_tracing() and not bottom and not right:
+    if not torch.onnx.is_in_onnx_export() and not bottom and not right:
         return x
     return F.pad(x, (0, right, 0, bottom), mode="replicate")

@@ -24,7 +24,7 @@ class ResidualDenseBlock(nn.Module):
         dense = x
         for conv in self.convs:
             dense = torch.cat((dense, F.relu(conv(dense))), dim=1)
-        return x + self.fuse(dense)  # type: ignore[no-any-return]
+        return x + self.fuse(dense)
 
 
 class RDN(nn.Module):
@@ -45,7 +45,7 @@ class RDN(nn.Module):
         for block in self.blocks:
             feature = block(feature)
             outputs.append(feature)
-        return shallow + self.fuse(torch.cat(outputs, dim=1))  # type: ignore[no-any-return]
+        return shallow + self.fuse(torch.cat(outputs, dim=1))
 
 
 class LIFF(nn.Module):
@@ -61,11 +61,9 @@ class LIFF(nn.Module):
         super().__init__()
         unfolded = 9 * _FEATURES
         self.encoder = RDN()
-        self.mlp = nn.ModuleList(
-            [nn.Linear(unfolded + 4, _HIDDEN)]
-            + [nn.Linear(_HIDDEN, _HIDDEN) for _ in range(3)]
-            + [nn.Linear(_HIDDEN, 3 * unfolded)]
-        )
+        self.first = nn.Linear(unfolded + 4, _HIDDEN)
+        self.middle = nn.ModuleList(nn.Linear(_HIDDEN, _HIDDEN) for _ in range(3))
+        self.last = nn.Linear(_HIDDEN, 3 * unfolded)
 
     def features(self, x: Tensor) -> Tensor:
         """[B, 3, h, w] -> unfolded 3x3 neighbourhoods of the features, [B, 576, h, w]."""
@@ -76,9 +74,7 @@ class LIFF(nn.Module):
     def position(rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """[H, W, 4]: coordinate relative to the low-resolution pixel (in its pixels, doubled), and cell size."""
         h, w = rows.phase.shape[0], columns.phase.shape[0]
-        phase = torch.stack(
-            (2.0 * rows.phase[:, None].expand(h, w), 2.0 * columns.phase[None, :].expand(h, w)), dim=-1
-        )
+        phase = torch.stack((2.0 * rows.phase[:, None].expand(h, w), 2.0 * columns.phase[None, :].expand(h, w)), dim=-1)
         cell = torch.cat((2.0 * torch.exp(-rows.log_ratio), 2.0 * torch.exp(-columns.log_ratio)))
         return torch.cat((phase, cell.expand(h, w, 2)), dim=-1)
 
@@ -86,8 +82,7 @@ class LIFF(nn.Module):
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
         u = self.features(x)
         unfolded = u.shape[1]
-        first, last = self.mlp[0], self.mlp[-1]
-        assert isinstance(first.weight, Tensor) and isinstance(last.weight, Tensor) and isinstance(last.bias, Tensor)
+        first, last = self.first, self.last
         content = F.conv2d(u, first.weight[:, :unfolded, None, None])  # [B, 256, h, w]
         w = last.weight.reshape(unfolded, 3, _HIDDEN).permute(1, 2, 0).reshape(3 * _HIDDEN, unfolded)
         q = F.conv2d(u, w[:, :, None, None])  # [B, 3 * 256, h, w]
@@ -95,9 +90,10 @@ class LIFF(nn.Module):
 
         local = self.position(rows, columns) @ first.weight[:, unfolded:].T + first.bias  # [H, W, 256]
         hidden = self._nearest(content, rows, columns) + local.permute(2, 0, 1)
-        for layer in self.mlp[1:-1]:
+        for layer in self.middle:
+            assert isinstance(layer, nn.Linear)
             hidden = F.relu(hidden)
-            hidden = F.conv2d(hidden, layer.weight[:, :, None, None], layer.bias)  # type: ignore[index]
+            hidden = F.conv2d(hidden, layer.weight[:, :, None, None], layer.bias)
         hidden = F.relu(hidden)
         q = self._nearest(q, rows, columns)
         parts = [(hidden * part).sum(dim=1, keepdim=True) for part in q.chunk(3, dim=1)]
@@ -108,9 +104,9 @@ class LIFF(nn.Module):
         u = self._nearest(self.features(x), rows, columns).permute(0, 2, 3, 1)  # [B, H, W, 576]
         position = self.position(rows, columns).expand(*u.shape[:3], 4)
         hidden = torch.cat((u, position), dim=-1)
-        for layer in self.mlp[:-1]:
+        for layer in (self.first, *self.middle):
             hidden = F.relu(layer(hidden))
-        filters = self.mlp[-1](hidden).reshape(*u.shape, 3)
+        filters = self.last(hidden).reshape(*u.shape, 3)
         return torch.einsum("bhwj,bhwjc->bchw", u, filters)
 
     @staticmethod

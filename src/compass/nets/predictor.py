@@ -25,8 +25,15 @@ class AxisTensors(NamedTuple):
 
 
 def axis_tensors(size: int, out: int, device: torch.device | None = None) -> AxisTensors:
-    arrays = (torch.from_numpy(a).to(device) for a in axis_grid(size, out))
-    return AxisTensors(*arrays, size, torch.tensor([math.log(out / size)], device=device))
+    grid = axis_grid(size, out)
+    return AxisTensors(
+        torch.from_numpy(grid.nearest).to(device),
+        torch.from_numpy(grid.phase).to(device),
+        torch.from_numpy(grid.cubic_index).to(device),
+        torch.from_numpy(grid.cubic_weight).to(device),
+        size,
+        torch.tensor([math.log(out / size)], device=device),
+    )
 
 
 def bicubic(x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
@@ -81,7 +88,7 @@ class SeparablePredictor(nn.Module):
         return bicubic(x, rows, columns) + self._expand(k, columns, 3)
 
     def _expand(self, k: Tensor, axis: AxisTensors, dim: int) -> Tensor:
-        """Contracts the leading `rank` of the channels with the filters of one axis: [B, rank * C, ...] -> [B, C, ...]."""
+        """Contracts the leading `rank` of the channels with the filters of an axis: [B, rank * C, ..] -> [B, C, ..]."""
         position = torch.stack((axis.phase, axis.log_ratio.expand_as(axis.phase)), dim=1)
         weights = self.taps(self.axis(position))  # [out, 3 * rank]
         if dim == 2:

@@ -1,4 +1,4 @@
-"""Training pictures, held in memory as uint8; every draw depends on a seed and a step alone, so a run resumes exactly."""
+"""Training pictures, held in memory as uint8. A draw depends on seed and step alone, so a run resumes exactly."""
 
 from __future__ import annotations
 

@@ -152,8 +152,8 @@ class _PredictorGraph(nn.Module):
 
     def forward(self, x: Tensor, *grids: Tensor) -> Tensor:
         sides = (grids[: len(_AXIS_INPUTS)], grids[len(_AXIS_INPUTS) :])
-        axes = [AxisTensors(*g[:4], x.shape[2 + i], g[4]) for i, g in enumerate(sides)]
-        return self.predictor(x, *axes)  # type: ignore[no-any-return]
+        axes = [AxisTensors(g[0], g[1], g[2], g[3], x.shape[2 + i], g[4]) for i, g in enumerate(sides)]
+        return self.predictor(x, *axes)
 
 
 def _predictor_graph(predictor: nn.Module) -> bytes:
@@ -185,7 +185,7 @@ def _export(
             opset_version=_OPSET,
             dynamo=False,
         )
-    return _store_in_half(onnx.load_from_string(buffer.getvalue())).SerializeToString()  # type: ignore[no-any-return]
+    return _store_in_half(onnx.load_from_string(buffer.getvalue())).SerializeToString()
 
 
 def _store_in_half(graph: onnx.ModelProto) -> onnx.ModelProto:

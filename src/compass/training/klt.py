@@ -24,23 +24,24 @@ def start_from_klt(codec: HyperpriorCodec, samples: Tensor, mean: float = _MEAN)
     g_a, g_s = codec.g_a, codec.g_s
     if not isinstance(g_a, Analysis) or not isinstance(g_s, Synthesis):
         raise TypeError("only the transforms of the fast profile start from a KLT")
-    up = g_s.enter[0], g_s.leave[0]
-    assert isinstance(up[0], nn.Conv2d) and isinstance(up[1], nn.Conv2d)
+    enter, leave = g_s.enter[0], g_s.leave[0]
+    assert isinstance(enter, nn.Conv2d)
+    assert isinstance(leave, nn.Conv2d)
     channels, latent = g_a.enter.out_channels, g_a.leave.out_channels
     with torch.no_grad():
         blocks = F.pixel_unshuffle(samples - mean, 8)
         first = _principal_axes(blocks, channels)  # [channels, 192]
         g_a.enter.weight.copy_(first[:, :, None, None])
         g_a.enter.bias.copy_(-mean * first.sum(dim=1))  # type: ignore[union-attr]
-        up[1].weight.copy_(first.T[:, :, None, None])
-        up[1].bias.fill_(mean)  # type: ignore[union-attr]
+        leave.weight.copy_(first.T[:, :, None, None])
+        leave.bias.fill_(mean)  # type: ignore[union-attr]
 
         features = F.conv2d(blocks, first[:, :, None, None])
         second = _principal_axes(F.pixel_unshuffle(features, 2), latent)  # [latent, channels * 4], order c, dy, dx
         g_a.leave.weight.copy_(second.reshape(latent, channels, 2, 2))
         g_a.leave.bias.zero_()  # type: ignore[union-attr]
-        up[0].weight.copy_(second.T[:, :, None, None])
-        up[0].bias.zero_()  # type: ignore[union-attr]
+        enter.weight.copy_(second.T[:, :, None, None])
+        enter.bias.zero_()  # type: ignore[union-attr]
 
 
 def recentre_for_residuals(codec: HyperpriorCodec) -> None:
@@ -50,9 +51,11 @@ def recentre_for_residuals(codec: HyperpriorCodec) -> None:
         return
     leave = g_s.leave[0]
     assert isinstance(leave, nn.Conv2d)
+    assert g_a.enter.bias is not None
+    assert leave.bias is not None
     with torch.no_grad():
-        g_a.enter.bias += _MEAN * g_a.enter.weight.sum(dim=(1, 2, 3))  # type: ignore[operator]
-        leave.bias -= _MEAN  # type: ignore[operator]
+        g_a.enter.bias += _MEAN * g_a.enter.weight.sum(dim=(1, 2, 3))
+        leave.bias -= _MEAN
 
 
 def _principal_axes(x: Tensor, count: int) -> Tensor:

@@ -22,7 +22,7 @@ from compass.training.stages import Metrics, Stage
 
 @dataclass(frozen=True)
 class Schedule:
-    """Budget and optimiser. Exactly one of `steps` and `minutes` is set; minutes count training time over all resumes."""
+    """Budget and optimiser. One of `steps` and `minutes` is set; minutes count training time over all resumes."""
 
     steps: int | None
     minutes: float | None
@@ -158,6 +158,6 @@ class Trainer:
 
     def _report(self, log: SummaryWriter, kind: str, metrics: Metrics, progress: float) -> None:
         for name, value in metrics.items():
-            log.add_scalar(f"{kind}/{name}", value, self.step)  # type: ignore[no-untyped-call]
+            log.add_scalar(f"{kind}/{name}", value, self.step)
         text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         print(f"{kind} {100 * progress:5.1f} %  step {self.step}  {self.seconds / 60:.1f} min  {text}", flush=True)

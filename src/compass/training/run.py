@@ -47,7 +47,10 @@ def build(profile: str) -> Compass:
 
 
 def load_parts(net: Compass, starts: list[str]) -> None:
-    """Loads weights.pt files of earlier runs. `FILE` loads all; `base=FILE` one part; `residual=base:FILE` another part's."""
+    """Loads weights.pt files of earlier runs.
+
+    `FILE` loads all parts, `base=FILE` one of them, `residual=base:FILE` one from another part's weights.
+    """
     for start in starts:
         target, _, path = start.rpartition("=")
         source, _, path = path.rpartition(":")

@@ -1,0 +1,51 @@
+# `make demo` needs python3 and pip alone; `make test` adds what training and checking need.
+PYTHON ?= python3
+RUN := .venv/run
+DEV := .venv/dev
+
+.PHONY: demo test lint types check results clean
+
+demo: $(RUN)/ready
+	@mkdir -p build
+	$(RUN)/bin/compass encode examples/kodim23.png build/demo.cmps --scales 1/4,1/2,1 -q 3 --force
+	$(RUN)/bin/compass info build/demo.cmps
+	$(RUN)/bin/compass decode build/demo.cmps build/demo-small.png --layer 0 --force
+	$(RUN)/bin/compass decode build/demo.cmps build/demo.png --force
+	@echo "Look at build/demo-small.png (from the file's first bytes) and build/demo.png."
+
+test: $(DEV)/ready
+	$(DEV)/bin/python -m pytest
+
+lint: $(DEV)/ready
+	$(DEV)/bin/ruff check .
+	$(DEV)/bin/ruff format --check .
+
+types: $(DEV)/ready
+	$(DEV)/bin/mypy
+
+check: lint types test
+
+# Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures.
+results: $(DEV)/ready
+	$(DEV)/bin/python benchmarks/kodak.py $(KODAK)
+	$(DEV)/bin/python benchmarks/speed.py
+	$(DEV)/bin/python benchmarks/report.py
+
+$(RUN)/ready: pyproject.toml constraints.txt
+	$(call make_venv,$(RUN))
+	$(RUN)/bin/pip install -q -c constraints.txt .
+	@touch $@
+
+$(DEV)/ready: pyproject.toml constraints.txt
+	$(call make_venv,$(DEV))
+	$(DEV)/bin/pip install -q -c constraints.txt -e ".[train,eval,dev]"
+	@touch $@
+
+# Debian's python3 comes without ensurepip; virtualenv then does the same.
+define make_venv
+	$(PYTHON) -m venv $(1) 2>/dev/null || { rm -rf $(1); \
+	  $(PYTHON) -m pip install -q --user --break-system-packages virtualenv && $(PYTHON) -m virtualenv -q $(1); }
+endef
+
+clean:
+	rm -rf .venv build
