@@ -1,0 +1,280 @@
+"""Turns results/*.json into results/README.md, results/kodak.svg and the table of figures in README.md.
+
+    python benchmarks/report.py
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("svg")
+import matplotlib.pyplot as plt
+
+from compass.evaluation.bdrate import bd_rate
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "results"
+PAPER_QUALITIES = (1.0, 2.0, 3.0, 4.0)
+BEGIN, END = "<!-- figures: made by benchmarks/report.py -->", "<!-- end of figures -->"
+Points = list[tuple[float, float]]
+
+
+def main() -> None:
+    kodak, shapes, speed = (load(f"{name}.json") for name in ("kodak", "shapes", "speed"))
+    published = load("anchors/published.json")["codecs"]
+    peers = load("anchors/three-layers.json")["peers"]
+    curves = own_curves(kodak)
+    anchor = points_of(published["mbt2018-mean"])
+    summary = summarise(curves, anchor)
+
+    plot(curves, published, peers)
+    text = "\n".join(
+        [
+            "# Results",
+            "",
+            f"Model `{kodak['model']['name']}` ({kodak['model']['hash']}). Made by `make results KODAK=FOLDER`; rates are "
+            "those of real files, PSNR is RGB, of 8-bit pictures, averaged over the pictures.",
+            "",
+            *kodak_section(kodak),
+            *bd_section(summary, published, peers, anchor),
+            *exactness_section(kodak),
+            *shapes_section(shapes),
+            *bits_section(kodak),
+            *speed_section(speed),
+        ]
+    )
+    (RESULTS / "README.md").write_text(text + "\n")
+    update_readme(summary, kodak, shapes, speed)
+
+
+def load(name: str) -> dict[str, Any]:
+    return dict(json.loads((RESULTS / name).read_text()))
+
+
+def points_of(codec: dict[str, Any]) -> Points:
+    return list(zip(codec["bpp"], codec["psnr_rgb"], strict=True))
+
+
+def own_curves(kodak: dict[str, Any]) -> dict[str, Points]:
+    """Rate over PSNR of the last layer: all bytes of three layers, that size alone, one file per layer."""
+    last = [(row["quality"], row["layers"][-1]) for row in kodak["means"]]
+    return {
+        "three layers": [(x["bpp"], x["psnr_rgb"]) for _, x in last],
+        "single layer": [(x["alone_bpp"], x["alone_psnr_rgb"]) for _, x in last],
+        "simulcast": [(x["simulcast_bpp"], x["alone_psnr_rgb"]) for _, x in last],
+        "qualities": [(q, 0.0) for q, _ in last],
+    }
+
+
+def at_paper_qualities(curves: dict[str, Points], name: str) -> Points:
+    qualities = [q for q, _ in curves["qualities"]]
+    return [point for q, point in zip(qualities, curves[name], strict=True) if q in PAPER_QUALITIES]
+
+
+def summarise(curves: dict[str, Points], anchor: Points) -> dict[str, float]:
+    three, single, simulcast = (at_paper_qualities(curves, n) for n in ("three layers", "single layer", "simulcast"))
+    return {
+        "single": bd_rate(anchor, single),
+        "three": bd_rate(anchor, three),
+        "simulcast": bd_rate(anchor, simulcast),
+        "three to single": bd_rate(single, three),
+        "three to simulcast": bd_rate(simulcast, three),
+    }
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)] + [""]
+
+
+def kodak_section(kodak: dict[str, Any]) -> list[str]:
+    rows = []
+    for row in kodak["means"]:
+        cells = [f"{row['quality']:g}"]
+        for layer in row["layers"]:
+            cells += [f"{layer['bytes']:.0f}", f"{layer['psnr_rgb']:.2f}"]
+        last = row["layers"][-1]
+        cells += [f"{last['bpp']:.4f}", f"{last['alone_bytes']:.0f}", f"{last['alone_psnr_rgb']:.2f}"]
+        rows.append(cells)
+    head = ["quality", "bytes, 1/4", "dB", "bytes, 1/2", "dB", "bytes, 1", "dB", "bpp", "single layer, bytes", "dB"]
+    return [
+        f"## Kodak, {kodak['pictures']} pictures, layers 1/4, 1/2, 1",
+        "",
+        f"`{kodak['command']}`; bytes are those of the file up to that layer's last. The last two columns are the full "
+        "size coded alone. Every picture's own figures are in `kodak.json`.",
+        "",
+        *table(head, rows),
+        "![Rate over PSNR](kodak.svg)",
+        "",
+    ]
+
+
+def bd_section(
+    summary: dict[str, float], published: dict[str, Any], peers: list[dict[str, Any]], anchor: Points
+) -> list[str]:
+    rows = [
+        (summary["single"], "compass, single layer", "1", "measured here"),
+        (summary["three"], "**compass, three layers**", "3", "measured here"),
+        (summary["simulcast"], "compass, simulcast of its base codec", "3", "measured here"),
+    ]
+    rows += [
+        (bd_rate(anchor, points_of(codec)), codec["name"], "1", "published")
+        for name, codec in published.items()
+        if name != "mbt2018-mean"
+    ]
+    for peer in peers:
+        points = [(p["bpp_all_layers"], p["psnr_rgb"]) for p in peer["points"]]
+        name = peer["name"] + (" (equal QP)" if "equal-qp" in peer["file"] else "")
+        rows.append((bd_rate(anchor, points), name, "3", "recorded " + peer["recorded"]))
+    return [
+        "## BD-rate against the published single-layer `mbt2018-mean`",
+        "",
+        "All bytes of the file or files, over the PSNR of the full-size layer; negative is better. Ours: qualities 1 to 4.",
+        "",
+        *table(
+            ["codec", "layers", "BD-rate", "source"],
+            ([name, layers, f"{value:+.1f} %", source] for value, name, layers, source in sorted(rows)),
+        ),
+        "Against its own base codec, full size: three layers need "
+        f"{summary['three to single']:+.1f} % of the rate of a single layer, and {summary['three to simulcast']:+.1f} % "
+        "of that of one file per layer (targets +10 % and -15 %).",
+        "",
+    ]
+
+
+def exactness_section(kodak: dict[str, Any]) -> list[str]:
+    lines = ["## Decoding is exact", ""]
+    for threads, count in kodak["layers_decoded_again"].items():
+        differ = len(kodak["layers_that_differ"][threads])
+        lines.append(
+            f"- {count} layers decoded again in a fresh process with {threads} thread(s): {differ} differ from the "
+            "encoder's own reconstruction."
+        )
+    return [*lines, ""]
+
+
+def shapes_section(shapes: dict[str, Any]) -> list[str]:
+    rows = [
+        [
+            row["name"],
+            " ".join(row["sizes"]),
+            str(row["file_bytes"]),
+            str(row["header_bytes"]),
+            str(row["fixed_bytes"]),
+            f"{row['bytes_per_layer']:.1f}",
+            f"{sum(row['payload_bytes']) - sum(row['ideal_bytes']):+.1f}",
+            "yes" if row["decodes_exactly"] else "NO",
+        ]
+        for row in shapes["rows"]
+    ]
+    head = ["what", "layers", "file", "header", "fixed part", "header per layer", "payload over ideal", "exact"]
+    return [
+        "## Layers, ratios, sizes, and what the container costs (bytes)",
+        "",
+        f"`{shapes['command']}`; quality 3. *Payload over ideal*: entropy-coded bytes of all layers less the sum of "
+        "-log2 p.",
+        "",
+        *table(head, rows),
+    ]
+
+
+def bits_section(kodak: dict[str, Any]) -> list[str]:
+    layers = [layer for row in kodak["rows"] for layer in row["layers"]]
+    excess = [layer["payload_bytes"] - layer["ideal_bytes"] for layer in layers]
+    relative = sum(excess) / sum(layer["ideal_bytes"] for layer in layers)
+    return [
+        f"On Kodak, entropy coding costs {100 * relative:.3f} % more than -log2 p over all {len(layers)} layers, "
+        f"at most {max(excess):.1f} bytes in one.",
+        "",
+    ]
+
+
+def speed_section(speed: dict[str, Any]) -> list[str]:
+    inside = speed["inside one process"]
+    rows = []
+    for name, value in speed.items():
+        if isinstance(value, dict) and "peak_MB" in value:
+            warm = f"{inside[name]:.2f}" if name in inside else ""
+            rows.append([name, f"{value['seconds']:.2f}", warm, f"{value['peak_MB']:.0f}"])
+    costs = speed["kmac_per_pixel"]
+    return [
+        "## Time and memory",
+        "",
+        f"`{speed['command']}` on {speed['processors']} processors ({speed['machine']}), {speed['picture']}, medians of "
+        f"{speed['runs']} runs: the command as a whole process, and the call alone once the model is loaded.",
+        "",
+        *table(["command", "seconds, whole process", "seconds, call", "peak memory, MB"], rows),
+        "Multiplications, kMAC per pixel of the layer that is decoded (`compass.nets.macs`):",
+        "",
+        *table(["", *costs], ([k, *(f"{costs[p][k]:.1f}" for p in costs)] for k in next(iter(costs.values())))),
+    ]
+
+
+def update_readme(
+    summary: dict[str, float], kodak: dict[str, Any], shapes: dict[str, Any], speed: dict[str, Any]
+) -> None:
+    q3 = next(row for row in kodak["means"] if row["quality"] == 3)["layers"]
+    costs = speed["kmac_per_pixel"]["fast"]
+    inside = speed["inside one process"]
+    differ = sum(len(names) for names in kodak["layers_that_differ"].values())
+    rows = [
+        ["Kodak at quality 3: bytes up to the layers at 1/4, 1/2, 1", ", ".join(f"{x['bytes']:.0f}" for x in q3)],
+        ["PSNR of these layers, dB", ", ".join(f"{x['psnr_rgb']:.2f}" for x in q3)],
+        ["three layers, all bytes, against one file per layer of the same codec", pct(summary["three to simulcast"])],
+        ["three layers, all bytes, against a single layer of the same codec", pct(summary["three to single"])],
+        ["single layer against the published mean-scale hyperprior", pct(summary["single"])],
+        ["three layers, all bytes, against the same", pct(summary["three"])],
+        ["layers that a fresh process decodes to other pixels than the encoder's", f"{differ} of {2 * count(kodak)}"],
+        ["header of a three-layer file", f"{shapes['rows'][2]['header_bytes']} bytes"],
+        ["encode three layers / decode the largest, 768x512, 2 processors", seconds(inside)],
+        ["decoder, kMAC per pixel: base / enhancement layer at 2x", f"{costs['base decode']:.1f} / "
+         f"{costs['enhancement decode 2x']:.1f}"],
+        ["shipped model", f"{speed['model_bytes']['fast'] / 1e6:.1f} MB"],
+    ]  # fmt: skip
+    path = ROOT / "README.md"
+    before, _, rest = path.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    path.write_text("\n".join([before + BEGIN, "", *table(["what", "measured"], rows)]) + END + after)
+
+
+def pct(value: float) -> str:
+    return f"{value:+.1f} % BD-rate"
+
+
+def count(kodak: dict[str, Any]) -> int:
+    return sum(len(row["layers"]) for row in kodak["rows"])
+
+
+def seconds(inside: dict[str, float]) -> str:
+    return f"{inside['encode, three layers']:.2f} s / {inside['decode, layer 2']:.2f} s"
+
+
+def plot(curves: dict[str, Points], published: dict[str, Any], peers: list[dict[str, Any]]) -> None:
+    plt.rcParams["svg.hashsalt"] = "compass"  # the same figures give the same file
+    figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
+    for name, style in (("mbt2018-mean", "k-"), ("webp", "k:"), ("jpeg2000", "k-.")):
+        draw(axes, points_of(published[name]), style, f"{published[name]['name']}, one layer (published)", 1)
+    for peer in peers:
+        if peer["file"] in ("shvc-3layer-2x-best", "jpeg2000-by-resolution", "simulcast-avif", "simulcast-webp"):
+            points = [(p["bpp_all_layers"], p["psnr_rgb"]) for p in peer["points"]]
+            draw(axes, points, "--", peer["name"].split(" (")[0] + ", three layers (recorded)", 1)
+    for name, style in (("single layer", "C3s-"), ("three layers", "C0o-"), ("simulcast", "C4^-")):
+        draw(axes, curves[name], style, f"compass, {name}", 2)
+    axes.set(xlabel="bits per pixel of the full-size picture, all layers", ylabel="PSNR of the full-size layer, dB")
+    axes.set(xlim=(0, 1.6), ylim=(25, 38))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    figure.savefig(RESULTS / "kodak.svg", metadata={"Date": None})
+
+
+def draw(axes: Any, points: Points, style: str, label: str, width: float) -> None:
+    rates, psnrs = zip(*sorted(points), strict=True)
+    axes.plot(rates, psnrs, style, label=label, linewidth=width, markersize=4)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Numbers of layers, ratios and sizes that the shipped model codes, and what the container costs: results/shapes.json.
+
+    python benchmarks/shapes.py PICTURE
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+import compass
+from compass.bitstream import container
+from compass.codec.encoder import encode_layers
+from compass.model import model as models
+from compass.picture.pyramid import Size, sizes_from_scales
+
+ROOT = Path(__file__).parent.parent
+LAYERS = (1, 2, 3, 4, 5, 6, 9)
+RATIOS = (1.0, 1.2, 1.37, 2, 2.8, 4, 6)
+SIZES = ((1, 1), (7, 5), (333, 517), (2048, 1365))
+
+
+def main() -> None:
+    path = Path(sys.argv[1])
+    with Image.open(path) as source:
+        picture = source.convert("RGB")
+    rows = []
+    for count in LAYERS:  # from 1/4 up in equal steps of ratio
+        scales = [4.0 ** (k / max(count - 1, 1) - 1) for k in range(count)] if count > 1 else [1.0]
+        rows.append(measure(f"{count} layers", picture, sizes_from_scales(picture.size, scales)))
+    for ratio in RATIOS:
+        rows.append(measure(f"ratio {ratio:g}", picture, sizes_from_scales(picture.size, [1 / ratio, 1])))
+    for size in SIZES:
+        resized = picture.resize(size, Image.Resampling.BICUBIC)
+        rows.append(measure(f"size {size[0]}x{size[1]}", resized, sizes_from_scales(size, [1 / 4, 1 / 2, 1])))
+    report = {"command": "python benchmarks/shapes.py " + path.name, "model": models.load().name, "rows": rows}
+    (ROOT / "results" / "shapes.json").write_text(json.dumps(report, indent=1) + "\n")
+
+
+def measure(name: str, picture: Image.Image, sizes: list[Size], quality: float = 3) -> dict[str, Any]:
+    data, layers = encode_layers(picture, sizes, [quality] * len(sizes), models.load())
+    header = container.read_header(data)
+    exact = all(
+        np.array_equal(np.asarray(compass.decode(data, k)), layer.picture) for k, layer in enumerate(layers)
+    )
+    fixed = len(container.write(bytes(4), "RGB", [(*sizes[-1], 96, b"")])) - entry_bytes(sizes[-1])
+    return {
+        "name": name,
+        "sizes": [f"{w}x{h}" for w, h in sizes],
+        "file_bytes": len(data),
+        "header_bytes": header.size,
+        "fixed_bytes": fixed,
+        "bytes_per_layer": (header.size - fixed) / len(layers),
+        "payload_bytes": [len(layer.payload) for layer in layers],
+        "ideal_bytes": [round(layer.ideal_bits / 8, 2) for layer in layers],
+        "decodes_exactly": exact,
+    }
+
+
+def entry_bytes(size: Size) -> int:
+    """Bytes of the table row of an empty layer: width and flags, quality, length, checksum."""
+    return len(container._varint(size[0] << 2)) + 1 + 1 + 4
+
+
+if __name__ == "__main__":
+    main()

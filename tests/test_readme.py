@@ -1,0 +1,50 @@
+"""The README's examples are run, not only read."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import PARROTS, ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(PARROTS, tmp_path / "photo.png")
+    return tmp_path
+
+
+def test_python_examples(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_shell_examples(folder):
+    (block,) = re.findall(r"```sh\n(.*?)```", README, re.S)
+    for line in block.strip().splitlines():
+        command = shlex.split(line, comments=True)
+        assert command[0] == "compass"
+        result = subprocess.run([sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, (line, result.stderr)
+    sizes = {}
+    for name in ("small.png", "large.png"):
+        with Image.open(folder / name) as picture:
+            sizes[name] = picture.size
+    assert sizes == {"small.png": (80, 60), "large.png": (320, 240)}
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        assert (ROOT / target).exists(), target
