@@ -1,6 +1,6 @@
 """Turns results/*.json into results/README.md, results/kodak.svg and the table of figures in README.md.
 
-    python benchmarks/report.py
+python benchmarks/report.py
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def main() -> None:
         [
             "# Results",
             "",
-            f"Model `{kodak['model']['name']}` ({kodak['model']['hash']}). Made by `make results KODAK=FOLDER`; rates are "
-            "those of real files, PSNR is RGB, of 8-bit pictures, averaged over the pictures.",
+            f"Model `{kodak['model']['name']}` ({kodak['model']['hash']}). Made by `make results KODAK=FOLDER`; "
+            "rates are those of real files, PSNR is RGB, of 8-bit pictures, averaged over the pictures.",
             "",
             *kodak_section(kodak),
             *bd_section(summary, published, peers, anchor),
@@ -133,15 +133,16 @@ def bd_section(
     return [
         "## BD-rate against the published single-layer `mbt2018-mean`",
         "",
-        "All bytes of the file or files, over the PSNR of the full-size layer; negative is better. Ours: qualities 1 to 4.",
+        "All bytes of the file or files, over the PSNR of the full-size layer; negative is better. Ours: qualities "
+        "1 to 4.",
         "",
         *table(
             ["codec", "layers", "BD-rate", "source"],
             ([name, layers, f"{value:+.1f} %", source] for value, name, layers, source in sorted(rows)),
         ),
         "Against its own base codec, full size: three layers need "
-        f"{summary['three to single']:+.1f} % of the rate of a single layer, and {summary['three to simulcast']:+.1f} % "
-        "of that of one file per layer (targets +10 % and -15 %).",
+        f"{summary['three to single']:+.1f} % of the rate of a single layer, and {summary['three to simulcast']:+.1f} "
+        "% of that of one file per layer (targets +10 % and -15 %).",
         "",
     ]
 
@@ -204,8 +205,8 @@ def speed_section(speed: dict[str, Any]) -> list[str]:
     return [
         "## Time and memory",
         "",
-        f"`{speed['command']}` on {speed['processors']} processors ({speed['machine']}), {speed['picture']}, medians of "
-        f"{speed['runs']} runs: the command as a whole process, and the call alone once the model is loaded.",
+        f"`{speed['command']}` on {speed['processors']} processors ({speed['machine']}), {speed['picture']}, medians "
+        f"of {speed['runs']} runs: the command as a whole process, and the call alone once the model is loaded.",
         "",
         *table(["command", "seconds, whole process", "seconds, call", "peak memory, MB"], rows),
         "Multiplications, kMAC per pixel of the layer that is decoded (`compass.nets.macs`):",

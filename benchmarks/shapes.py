@@ -1,6 +1,6 @@
 """Numbers of layers, ratios and sizes that the shipped model codes, and what the container costs: results/shapes.json.
 
-    python benchmarks/shapes.py PICTURE
+python benchmarks/shapes.py PICTURE
 """
 
 from __future__ import annotations
@@ -45,9 +45,7 @@ def main() -> None:
 def measure(name: str, picture: Image.Image, sizes: list[Size], quality: float = 3) -> dict[str, Any]:
     data, layers = encode_layers(picture, sizes, [quality] * len(sizes), models.load())
     header = container.read_header(data)
-    exact = all(
-        np.array_equal(np.asarray(compass.decode(data, k)), layer.picture) for k, layer in enumerate(layers)
-    )
+    exact = all(np.array_equal(np.asarray(compass.decode(data, k)), layer.picture) for k, layer in enumerate(layers))
     fixed = len(container.write(bytes(4), "RGB", [(*sizes[-1], 96, b"")])) - entry_bytes(sizes[-1])
     return {
         "name": name,

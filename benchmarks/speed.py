@@ -1,6 +1,6 @@
 """Seconds and peak memory of whole processes, start-up time, cost per pixel: results/speed.json.
 
-    python benchmarks/speed.py [PICTURE]
+python benchmarks/speed.py [PICTURE]
 """
 
 from __future__ import annotations

@@ -36,7 +36,9 @@ def test_shell_examples(folder):
     for line in block.strip().splitlines():
         command = shlex.split(line, comments=True)
         assert command[0] == "compass"
-        result = subprocess.run([sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False)
+        result = subprocess.run(
+            [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
+        )
         assert result.returncode == 0, (line, result.stderr)
     sizes = {}
     for name in ("small.png", "large.png"):

@@ -64,7 +64,7 @@ def decode(data: bytes, layer: int | None = None, *, model: str | Path | None = 
 def info(data: bytes) -> dict[str, Any]:
     """What the header says: sizes, qualities and byte positions of all layers. Raises FormatError on damage."""
     header = container.read_header(data)
-    names = {m.hash: m.name for m in map(models.load, models.shipped())}
+    names = models.shipped_names()
     rows = []
     for k, entry in enumerate(header.layers):
         start, end = header.span(k)

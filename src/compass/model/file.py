@@ -8,11 +8,14 @@ predictor.onnx
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
 import os
 import zipfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,27 +38,40 @@ def write_model(path: Path, members: dict[str, bytes], card: dict[str, Any]) -> 
     card = {"format": FORMAT, "hash": hash_of(members).hex(), **card}
     members[CARD] = json.dumps(card, indent=1).encode()
     partial = path.with_name(path.name + ".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(partial, "w") as archive:
         for name, data in members.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
+            packing = zipfile.ZIP_STORED if name.endswith(".onnx") else zipfile.ZIP_DEFLATED  # weights do not shrink
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, packing)
     os.replace(partial, path)
 
 
 def read_model(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Members and card of a model file. Raises ModelError if it is missing, damaged or of a later format."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
+    with _opened(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
         card = json.loads(members.pop(CARD))
-    except FileNotFoundError:
-        raise ModelError(f"there is no model file {path}") from None
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-        raise ModelError(f"{path} is not a model file: {error}") from None
     if card.get("format") != FORMAT:
         raise ModelError(f"{path} has model format {card.get('format')}, this program reads {FORMAT}")
     if card.get("hash") != hash_of(members).hex():
         raise ModelError(f"{path} is damaged: its content does not match its hash")
     return members, card
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card alone, without loading or checking the rest. Raises ModelError as `read_model` does."""
+    with _opened(path) as archive:
+        return dict(json.loads(archive.read(CARD)))
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except FileNotFoundError:
+        raise ModelError(f"there is no model file {path}") from None
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError, zlib.error) as error:
+        raise ModelError(f"{path} is not a model file: {error}") from None
 
 
 def hash_of(members: dict[str, bytes]) -> bytes:

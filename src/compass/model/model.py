@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compass.errors import InputError, ModelError
-from compass.model.file import read_model, unpack_entropy
+from compass.model.file import read_card, read_model, unpack_entropy
 from compass.model.latent import Floats, LatentCoder, Symbols, check_payload_sane, hyper_size, latent_size
 from compass.picture.coordinates import axis_grid
 
@@ -127,6 +127,12 @@ def shipped() -> dict[str, Path]:
     return {path.stem: path for path in sorted(WEIGHTS.glob("*.model"))}
 
 
+def shipped_names() -> dict[bytes, str]:
+    """Names of the shipped models by hash."""
+    cards = map(read_card, shipped().values())
+    return {bytes.fromhex(card["hash"]): str(card["name"]) for card in cards}
+
+
 def load(name: str | Path | None = None, threads: int = 0) -> Model:
     """A model by name or file; None is the default model. Raises ModelError if there is none."""
     text = str(name) if name is not None else DEFAULT
@@ -146,9 +152,8 @@ def load_for(model_hash: bytes, name: str | Path | None = None, threads: int = 0
             raise ModelError(f"the file needs the model {model_hash.hex()}, but {model.name} is {model.hash.hex()}")
         return model
     for path in shipped().values():
-        model = _load_cached(path, threads)
-        if model.hash == model_hash:
-            return model
+        if read_card(path).get("hash") == model_hash.hex():
+            return _load_cached(path, threads)
     raise ModelError(f"the file needs the model {model_hash.hex()}, which is not installed: name its file with --model")
 
 
