@@ -169,3 +169,10 @@ def test_schedule():
     assert schedule.rate_at(50, 0.5) == pytest.approx(0.55)
     assert schedule.rate_at(100, 1.0) == pytest.approx(0.1)
     assert Schedule(steps=None, minutes=2, rate=1.0).progress(7, 60) == 0.5
+
+
+def test_training_needs_none_of_the_codecs_libraries():
+    """An accelerator machine has PyTorch, numpy and Pillow, and perhaps nothing else."""
+    blocked = "import sys; sys.modules.update(dict.fromkeys(('constriction', 'onnxruntime', 'onnx')))"
+    command = [sys.executable, "-c", f"{blocked}; import compass.cli, compass.training.run"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -39,13 +40,14 @@ def axis_tensors(size: int, out: int, device: torch.device | None = None) -> Axi
 def bicubic(x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
     """[B, C, h, w] -> [B, C, H, W], Keys' kernel with a = -0.5, separable."""
     taps = range(4)
-    x = sum_tensors([x.index_select(2, rows.cubic_index[:, t]) * rows.cubic_weight[:, t, None] for t in taps])
-    return sum_tensors([x.index_select(3, columns.cubic_index[:, t]) * columns.cubic_weight[:, t] for t in taps])
+    x = running_sum(x.index_select(2, rows.cubic_index[:, t]) * rows.cubic_weight[:, t, None] for t in taps)
+    return running_sum(x.index_select(3, columns.cubic_index[:, t]) * columns.cubic_weight[:, t] for t in taps)
 
 
-def sum_tensors(terms: list[Tensor]) -> Tensor:
-    total = terms[0]
-    for term in terms[1:]:
+def running_sum(terms: Iterator[Tensor]) -> Tensor:
+    """Sum of tensors, each made only when the ones before it are added: an exported graph keeps one at a time."""
+    total = next(terms)
+    for term in terms:
         total = total + term
     return total
 
@@ -93,11 +95,13 @@ class SeparablePredictor(nn.Module):
         weights = self.taps(self.axis(position))  # [out, 3 * rank]
         if dim == 2:
             weights = weights[:, :, None]
-        terms = []
         parts = k.chunk(self.rank, dim=1)
-        for t in range(3):
-            index = (axis.nearest + (t - 1)).clamp(min=0)
-            index = torch.minimum(index, torch.as_tensor(axis.size - 1, device=index.device))
-            for i, part in enumerate(parts):
-                terms.append(part.index_select(dim, index) * weights[:, t * self.rank + i])
-        return sum_tensors(terms)
+        last = torch.as_tensor(axis.size - 1, device=k.device)
+
+        def terms() -> Iterator[Tensor]:
+            for t in range(3):
+                index = torch.minimum((axis.nearest + (t - 1)).clamp(min=0), last)
+                for i, part in enumerate(parts):
+                    yield part.index_select(dim, index) * weights[:, t * self.rank + i]
+
+        return running_sum(terms())
