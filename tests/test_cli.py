@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -75,11 +76,18 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("train", "nonesuch", "--out", "o", "--data", ".", "--steps", "1"), 1, "there is no stage 'nonesuch'"),
         (("train", "base", "--profile", "x", "--out", "o", "--data", ".", "--steps", "1"), 1, "no profile 'x'"),
         (("nonesuch",), 2, "No such command"),
+        (("decode", "good.cmps", "o.ico"), 1, "pictures cannot be written as .ico"),
+        (("decode", "good.cmps", "x" * 300 + ".png"), 1, "cannot be written: File name too long"),
+        (("decode", "good.cmps", "fifo.png", "--force"), 1, "fifo.png is not a regular file"),
+        (("encode", PARROTS, "o.cmps", "--threads", "3000000000"), 2, "equal to 1024"),
+        (("encode", PARROTS, "o.cmps", "--sizes", "9" * 5000 + "x"), 2, "is not a size"),
+        (("export", "missing", "o.model"), 1, "missing cannot be loaded: No such file"),
     ],
 )
 def test_bad_input_gives_one_sentence_and_leaves_nothing(arguments, code, message, parrots, tiny_model_path, tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "text").write_text("text")
+    os.mkfifo(tmp_path / "fifo.png")
     if "good.cmps" in arguments:
         made = compass("encode", PARROTS, "good.cmps", "--scales", "0.1,0.2", "--model", tiny_model_path, cwd=tmp_path)
         assert made.returncode == 0
@@ -95,6 +103,15 @@ def test_bad_input_gives_one_sentence_and_leaves_nothing(arguments, code, messag
     if code == 1:
         assert result.stderr.count("\n") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def test_force_writes_through_a_link(tiny_model_path, tmp_path):
+    (tmp_path / "old.cmps").write_text("old")
+    (tmp_path / "link.cmps").symlink_to("old.cmps")
+    result = compass("encode", PARROTS, "link.cmps", "--model", tiny_model_path, "--force", cwd=tmp_path)
+    assert result.returncode == 0
+    assert (tmp_path / "link.cmps").is_symlink()
+    assert (tmp_path / "old.cmps").read_bytes()[1:4] == b"CMP"
 
 
 def test_cut_file_warns_once_and_succeeds(tiny_model_path, tmp_path):

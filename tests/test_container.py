@@ -100,6 +100,10 @@ def test_damaged_payload():
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x05\x05\x14\x00" + bytes(4)), "no quality"),
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x06\x05\x16\x20\x00" + bytes(4)), "picture's size"),
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x00\x00\x02\x20\x00" + bytes(4)), "smaller than"),
+        (
+            sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x05\x05\x16\xc1\x00" + bytes(4)),
+            "quality that does not",
+        ),
         (container.MAGIC + b"\x01" + HASH + b"\x00\x01" + b"\xff" * 9, "too large"),
         (container.MAGIC + b"\x01" + HASH + b"\x00\x01" + b"\x80" * 9, "does not end"),
     ],

@@ -111,6 +111,41 @@ def test_killed_at_any_moment_and_resumed(folder, tmp_path):
     assert all(torch.equal(whole[k], killed[k]) for k in whole)
 
 
+def test_a_run_folder_is_resumed_by_its_own_kind_only(folder, tmp_path):
+    train(make_run("base", folder, tmp_path / "run", 2))
+    with pytest.raises(InputError, match="another stage, BaseStage"):
+        train(make_run("joint", folder, tmp_path / "run", 4))
+    with pytest.raises(InputError, match="another profile"):
+        train(make_run("base", folder, tmp_path / "run", 4, profile="fast"))
+
+
+def test_a_resumed_run_keeps_the_base_that_it_began_with(folder, tmp_path):
+    train(make_run("base", folder, tmp_path / "base", 2))
+    train(make_run("joint", folder, tmp_path / "run", 2, starts=[f"base={tmp_path / 'base' / 'weights.pt'}"]))
+    first = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
+    train(make_run("joint", folder, tmp_path / "run", 3))
+    second = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
+    assert all(torch.equal(first[k], second[k]) for k in first if k.startswith("base."))
+    assert not torch.equal(first["residual.h_s.0.weight"], second["residual.h_s.0.weight"])
+
+
+def test_started_weights_are_not_replaced_by_the_warm_start(folder, tmp_path):
+    train(make_run("base", folder, tmp_path / "first", 2))
+    start = tmp_path / "first" / "weights.pt"
+    schedule = Schedule(steps=1, minutes=None, rate=1e-12)
+    train(make_run("base", folder, tmp_path / "second", 1, starts=[str(start)], schedule=schedule))
+    first, second = (torch.load(tmp_path / n / "weights.pt", weights_only=True) for n in ("first", "second"))
+    assert all(torch.allclose(first[k], second[k], atol=1e-6) for k in first)
+
+
+def test_bad_starts(tmp_path):
+    with pytest.raises(InputError, match="no=such/file cannot be loaded: No such file"):
+        load_parts(build("tiny"), ["no=such/file"])
+    (tmp_path / "text").write_text("text")
+    with pytest.raises(InputError, match="not a file of weights"):
+        load_parts(build("tiny"), [f"base={tmp_path / 'text'}"])
+
+
 def test_parts_start_from_other_runs(folder, tmp_path):
     train(make_run("base", folder, tmp_path / "base", 2))
     weights = tmp_path / "base" / "weights.pt"
@@ -168,7 +203,7 @@ def test_schedule():
     assert schedule.rate_at(0, 0.0) == pytest.approx(0.1)
     assert schedule.rate_at(50, 0.5) == pytest.approx(0.55)
     assert schedule.rate_at(100, 1.0) == pytest.approx(0.1)
-    assert Schedule(steps=None, minutes=2, rate=1.0).progress(7, 60) == 0.5
+    assert Schedule(steps=0, minutes=2, rate=1.0).progress(7, 60) == 0.5
 
 
 def test_training_needs_none_of_the_codecs_libraries():

@@ -42,7 +42,8 @@ def encode(
         layers = complete_sizes(picture.size, sizes)
     else:
         layers = sizes_from_scales(picture.size, scales)
-    qualities = [float(quality)] * len(layers) if isinstance(quality, int | float) else [float(q) for q in quality]
+    values = [float(q) for q in np.ravel(quality)]
+    qualities = values if np.ndim(quality) else values * len(layers)
     data, _ = encoder.encode_layers(picture, layers, qualities, models.load(model, threads))
     return data
 
@@ -53,6 +54,7 @@ def decode(data: bytes, layer: int | None = None, *, model: str | Path | None = 
     Raises FormatError on damaged data, InputError if there is no such layer, ModelError if the model that the
     file names is not installed (`model` gives its file).
     """
+    data = bytes(data)
     header = container.read_header(data)
     layer = decoder.choose_layer(data, header, layer)
     entry = header.layers[layer]
@@ -63,6 +65,7 @@ def decode(data: bytes, layer: int | None = None, *, model: str | Path | None = 
 
 def info(data: bytes) -> dict[str, Any]:
     """What the header says: sizes, qualities and byte positions of all layers. Raises FormatError on damage."""
+    data = bytes(data)
     header = container.read_header(data)
     names = models.shipped_names()
     rows = []
@@ -93,6 +96,7 @@ def info(data: bytes) -> dict[str, Any]:
 
 def extract(data: bytes, layer: int) -> bytes:
     """The file up to a layer's last byte: itself a valid file. Raises FormatError, InputError as `decode` does."""
+    data = bytes(data)
     header = container.read_header(data)
     decoder.choose_layer(data, header, layer)
     for k in range(layer + 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -22,7 +23,7 @@ app = typer.Typer(
 Input = Annotated[Path, typer.Argument(metavar="IN", help="A file.")]
 Output = Annotated[Path, typer.Argument(metavar="OUT", help="A file; it must not exist, unless --force is given.")]
 ModelName = Annotated[str | None, typer.Option("--model", help="A shipped model's name, or a model file.")]
-Threads = Annotated[int, typer.Option(min=0, help="Threads of the networks; 0: one per processor.")]
+Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads of the networks; 0: one per processor.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
 
 
@@ -73,8 +74,9 @@ def decode(
     """Decode one layer of a file to a picture; the extension of OUT names its format."""
     _check_target(target, force)
     from compass import api
-    from compass.picture.files import read_bytes, write_picture
+    from compass.picture.files import format_of, read_bytes, write_picture
 
+    format_of(target)
     write_picture(api.decode(read_bytes(source), layer, model=model, threads=threads), target)
 
 
@@ -129,7 +131,7 @@ def train(
         typer.Option(help="Weights to start from: FILE, PART=FILE, or PART=OTHER:FILE (another part's weights)."),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Budget in steps.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="Budget in minutes of training.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.001, help="Budget in minutes of training.")] = None,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
     crop: Annotated[int, typer.Option(min=16, help="Side of the training crops.")] = 128,
     batch: Annotated[int, typer.Option(min=1, help="Crops per step.")] = 8,
@@ -141,7 +143,7 @@ def train(
     if (steps is None) == (minutes is None):
         raise typer.BadParameter("give a budget: either --steps or --minutes")
     run = _import_training("run")
-    schedule = _import_training("loop").Schedule(steps=steps, minutes=minutes, rate=rate, seed=seed)
+    schedule = _import_training("loop").Schedule(steps=steps or 0, minutes=minutes, rate=rate, seed=seed)
     starts = start or []
     figures = run.train(run.Run(stage, profile, data, valid or [], out, schedule, crop, batch, starts, threads, limit))
     typer.echo(json.dumps(figures))
@@ -161,7 +163,10 @@ def export(
     run, exporting = _import_training("run"), _import_training("export")
     net = run.build(profile)
     run.load_parts(net, [str(weights)])
-    details = json.loads(card.read_text()) if card else {}
+    try:
+        details = json.loads(card.read_text()) if card else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{card} is no card in JSON: {error}") from None
     exporting.export_model(net, target, {"name": target.stem, "profile": profile, **details}, base_only)
 
 
@@ -192,7 +197,11 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _check_target(target: Path, force: bool) -> None:
-    if target.exists() and not force:
+    try:
+        exists = target.exists()
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror}") from None
+    if exists and not force:
         raise InputError(f"{target} exists already; --force overwrites it")
 
 
@@ -205,8 +214,8 @@ def _parse_number(text: str, what: str) -> float:
 
 
 def _parse_size(text: str) -> tuple[int, int | None]:
-    width, cross, height = text.partition("x")
-    if not cross or not width.isdecimal() or (height and not height.isdecimal()):
+    width, _, height = text.partition("x")
+    if not re.fullmatch(r"[0-9]{1,7}x([0-9]{1,7})?", text):
         raise typer.BadParameter(f"{text!r} is not a size like 320x or 320x200")
     return int(width), int(height) if height else None
 

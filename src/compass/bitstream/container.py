@@ -16,12 +16,12 @@ import zlib
 from dataclasses import dataclass
 
 from compass.errors import FormatError
-from compass.picture.pyramid import MAX_LAYERS, height_by_aspect
+from compass.picture.pyramid import MAX_LAYERS, MAX_SIDE, height_by_aspect
 
 MAGIC = b"\xcfCMP"
 VERSION = 1
-MAX_SIDE = 1 << 20
 HASH_BYTES = 4
+MAX_QUALITY = 192  # in 1/32
 COLOURS = ("RGB", "L")  # position = stored byte; Pillow's names
 
 _HEIGHT_GIVEN, _QUALITY_GIVEN = 1, 2
@@ -129,6 +129,8 @@ def _check(header: Header, full: tuple[int, int]) -> None:
     for k, entry in enumerate(layers):
         if entry.width < below[0] or entry.height < below[1]:
             raise FormatError(f"the header is damaged: layer {k} is smaller than it may be")
+        if entry.quality > MAX_QUALITY:
+            raise FormatError(f"the header is damaged: layer {k} has a quality that does not exist")
         below = (entry.width, entry.height)
     if below != full:
         raise FormatError("the header is damaged: the last layer does not have the picture's size")

@@ -60,17 +60,17 @@ class Encoder:
     """Collects (values, table) groups in the order in which a decoder will read them."""
 
     def __init__(self) -> None:
-        self._groups: list[tuple[_Symbols, Table]] = []
+        self._groups: list[tuple[NDArray[np.int64], Table]] = []
 
     def put(self, values: NDArray[np.integer], table: Table) -> None:
         """values: any shape, coded in C order."""
         if values.size:
-            self._groups.append((values.astype(np.int32).ravel(), table))
+            self._groups.append((values.astype(np.int64).ravel(), table))
 
     def finish(self) -> bytes:
         """The coded bytes. Raises InputError on a value of 2^20 or more in magnitude."""
         coder = constriction.stream.stack.AnsCoder()
-        for values, table in reversed(self._groups):
+        for values, table in reversed(self._groups):  # int64: the magnitude of the smallest int32 is not one
             inside = np.abs(values) <= table.reach
             classes, rest = _split_escapes(values[~inside], table.reach)
             for c in range(_CLASSES - 1, 0, -1):
@@ -89,6 +89,9 @@ class Decoder:
     """Reads groups in the order in which they were put."""
 
     def __init__(self, data: bytes) -> None:
+        """Raises FormatError on bytes that no encoder ends with."""
+        if data.endswith(b"\0"):
+            raise FormatError("the entropy-coded data ends in a zero byte")
         padded = data + bytes(-len(data) % 4)
         self._coder = constriction.stream.stack.AnsCoder(np.frombuffer(padded, "<u4").astype(np.uint32))
 

@@ -35,7 +35,7 @@ FORMAT = 1
 def write_model(path: Path, members: dict[str, bytes], card: dict[str, Any]) -> None:
     """Writes a model file: same members, same bytes. `card` gains the format number and the hash."""
     members = dict(sorted(members.items()))
-    card = {"format": FORMAT, "hash": hash_of(members).hex(), **card}
+    card = {**card, "format": FORMAT, "hash": hash_of(members).hex()}
     members[CARD] = json.dumps(card, indent=1).encode()
     partial = path.with_name(path.name + ".partial")
     with zipfile.ZipFile(partial, "w") as archive:
@@ -49,7 +49,7 @@ def read_model(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Members and card of a model file. Raises ModelError if it is missing, damaged or of a later format."""
     with _opened(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
-        card = json.loads(members.pop(CARD))
+        card = _parse_card(members.pop(CARD))
     if card.get("format") != FORMAT:
         raise ModelError(f"{path} has model format {card.get('format')}, this program reads {FORMAT}")
     if card.get("hash") != hash_of(members).hex():
@@ -60,7 +60,14 @@ def read_model(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
 def read_card(path: Path) -> dict[str, Any]:
     """The card alone, without loading or checking the rest. Raises ModelError as `read_model` does."""
     with _opened(path) as archive:
-        return dict(json.loads(archive.read(CARD)))
+        return _parse_card(archive.read(CARD))
+
+
+def _parse_card(data: bytes) -> dict[str, Any]:
+    card = json.loads(data)
+    if not isinstance(card, dict):
+        raise ValueError("its card is not an object")
+    return card
 
 
 @contextlib.contextmanager
@@ -70,7 +77,16 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except FileNotFoundError:
         raise ModelError(f"there is no model file {path}") from None
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError, EOFError, zlib.error) as error:
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        KeyError,
+        ValueError,
+        EOFError,
+        zlib.error,
+        NotImplementedError,
+        RuntimeError,
+    ) as error:
         raise ModelError(f"{path} is not a model file: {error}") from None
 
 

@@ -37,28 +37,34 @@ class PictureCodec:
 
     @cached_property
     def latent(self) -> LatentCoder:
-        return unpack_entropy(self._members[self._prefix + "entropy.npz"])
+        return unpack_entropy(self._member("entropy.npz"))
+
+    def _member(self, name: str) -> bytes:
+        try:
+            return self._members[self._prefix + name]
+        except KeyError:
+            raise ModelError(f"the model file has no {self._prefix}{name}") from None
 
     @cached_property
     def _analysis(self) -> InferenceSession:
-        return _session(self._members[self._prefix + "analysis.onnx"], self._threads)
+        return _session(self._member("analysis.onnx"), self._threads)
 
     @cached_property
     def _hyper_analysis(self) -> InferenceSession:
-        return _session(self._members[self._prefix + "hyper_analysis.onnx"], self._threads)
+        return _session(self._member("hyper_analysis.onnx"), self._threads)
 
     @cached_property
     def _synthesis(self) -> InferenceSession:
-        return _session(self._members[self._prefix + "synthesis.onnx"], self._threads)
+        return _session(self._member("synthesis.onnx"), self._threads)
 
     def analyse(self, x: Floats) -> Floats:
         """y [M, h, w] of a picture or residual [3, H, W], before any gain."""
-        return self._analysis.run(None, {"x": x[None]})[0][0]
+        return _run(self._analysis, {"x": x[None]})
 
     def encode(self, x: Floats, code: int) -> Coded:
         """Codes a picture [3, H, W] in [0, 1], or a residual in [-1, 1], at a stored quality."""
         y = self.analyse(x) * self.latent.gain(code)
-        z = self.latent.quantise_hyper(self._hyper_analysis.run(None, {"y": y[None]})[0][0])
+        z = self.latent.quantise_hyper(_run(self._hyper_analysis, {"y": y[None]}))
         levels, means = self.latent.conditions(z, (y.shape[1], y.shape[2]), code)
         symbols = np.rint(y - means).astype(np.int32)
         payload, bits = self.latent.encode(z, symbols, levels)
@@ -77,7 +83,7 @@ class PictureCodec:
 
     def _synthesise(self, symbols: Symbols, means: Floats, size: tuple[int, int], code: int) -> Floats:
         y = (symbols + means) / self.latent.gain(code)
-        picture = self._synthesis.run(None, {"y": y[None].astype(np.float32)})[0][0]
+        picture = _run(self._synthesis, {"y": y[None].astype(np.float32)})
         return picture[:, : size[0], : size[1]]
 
 
@@ -118,8 +124,7 @@ class Model:
             feeds |= {f"{name}_{field}": value for field, value in grid._asdict().items()}
             feeds[f"{name}_log_ratio"] = np.array([np.log(large / small)], np.float32)
         wanted = {i.name for i in self._predictor.get_inputs()}
-        result = self._predictor.run(None, {k: v for k, v in feeds.items() if k in wanted})
-        return result[0][0]
+        return _run(self._predictor, {k: v for k, v in feeds.items() if k in wanted})
 
 
 def shipped() -> dict[str, Path]:
@@ -160,6 +165,16 @@ def load_for(model_hash: bytes, name: str | Path | None = None, threads: int = 0
 @lru_cache(maxsize=4)
 def _load_cached(path: Path, threads: int) -> Model:
     return Model(path, threads)
+
+
+def _run(session: InferenceSession, feeds: dict[str, NDArray[Any]]) -> Floats:
+    """The only output of a graph, without its batch axis. Raises MemoryError if there is not enough memory."""
+    try:
+        return session.run(None, feeds)[0][0]
+    except Exception as error:  # the runtime has one class for everything
+        if "alloc" in str(error):
+            raise MemoryError(str(error)) from None
+        raise
 
 
 def _session(graph: bytes, threads: int) -> InferenceSession:

@@ -11,6 +11,7 @@ from PIL import Image
 from compass.errors import InputError
 
 MAX_LAYERS = 32
+MAX_SIDE = 1 << 20
 
 Size = tuple[int, int]  # width, height
 Pixels = NDArray[np.uint8]  # [H, W, 3]
@@ -45,6 +46,8 @@ def check_sizes(sizes: list[Size], full: Size) -> list[Size]:
         if width > full[0] or height > full[1]:
             raise InputError(f"layer {width}x{height} is larger than the picture, {full[0]}x{full[1]}")
         below = (width, height)
+    if max(below) > MAX_SIDE:
+        raise InputError(f"layer {below[0]}x{below[1]} is larger than the format allows, {MAX_SIDE} a side")
     return sizes
 
 

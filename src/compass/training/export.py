@@ -48,6 +48,8 @@ def round_to_half(net: nn.Module) -> None:
         for name, parameter in net.named_parameters():
             if ".h_s." not in name and "entropy_bottleneck" not in name and ".gain." not in name:
                 parameter.copy_(parameter.half().float())
+                if not torch.isfinite(parameter).all():
+                    raise InputError(f"the weight {name} is too large for half precision")
 
 
 def codec_members(codec: HyperpriorCodec, prefix: str) -> dict[str, bytes]:

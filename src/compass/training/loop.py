@@ -16,15 +16,16 @@ import torch
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from compass.errors import InputError
 from compass.training.data import Crops
 from compass.training.stages import Metrics, Stage
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """Budget and optimiser. One of `steps` and `minutes` is set; minutes count training time over all resumes."""
+    """Budget and optimiser. A budget in `minutes`, which count over all resumes, goes before one in `steps`."""
 
-    steps: int | None
+    steps: int
     minutes: float | None
     rate: float
     warmup: int = 200
@@ -35,7 +36,7 @@ class Schedule:
 
     def progress(self, step: int, seconds: float) -> float:
         """Spent share of the budget, 0 to 1."""
-        spent = step / self.steps if self.steps else seconds / 60 / (self.minutes or 1)
+        spent = step / self.steps if self.minutes is None else seconds / 60 / self.minutes
         return min(spent, 1.0)
 
     def rate_at(self, step: int, progress: float) -> float:
@@ -136,7 +137,8 @@ class Trainer:
         state = {
             "step": self.step,
             "seconds": self.seconds,
-            "trained": self.stage.trained.state_dict(),
+            "stage": type(self.stage).__name__,
+            "net": self.stage.net.state_dict(),
             "ema": self.ema,
             "optimiser": self.optimiser.state_dict(),
         }
@@ -151,7 +153,12 @@ class Trainer:
 
     def _load(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.crops.device, weights_only=True)
-        self.stage.trained.load_state_dict(state["trained"])
+        if state["stage"] != type(self.stage).__name__:
+            raise InputError(f"{self.run} holds a run of another stage, {state['stage']}")
+        try:
+            self.stage.net.load_state_dict(state["net"])
+        except RuntimeError:
+            raise InputError(f"{self.run} holds a run of another profile") from None
         self.ema = state["ema"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from compass.training.klt import recentre_for_residuals
 from compass.training.loop import Schedule, Trainer
 from compass.training.stages import BaseStage, EnhancementStage, Metrics, PredictorStage, Stage
 
+_START = re.compile(r"(?:(base|predictor|residual)=(?:(base|residual):)?)?(.*)")
 STAGES = ("base", "predictor", "residual", "joint")
 
 
@@ -49,12 +52,18 @@ def build(profile: str) -> Compass:
 def load_parts(net: Compass, starts: list[str]) -> None:
     """Loads weights.pt files of earlier runs.
 
+    Raises InputError if a file is missing or is none of weights.
     `FILE` loads all parts, `base=FILE` one of them, `residual=base:FILE` one from another part's weights.
     """
     for start in starts:
-        target, _, path = start.rpartition("=")
-        source, _, path = path.rpartition(":")
-        weights = torch.load(path, map_location="cpu", weights_only=True)
+        match = _START.fullmatch(start)
+        assert match is not None  # the pattern ends in .*
+        target, source, path = match.groups()
+        try:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            reason = getattr(error, "strerror", None) or "not a file of weights"
+            raise InputError(f"{path} cannot be loaded: {reason}") from None
         if not target:
             net.load_state_dict(weights)
             continue
@@ -88,7 +97,7 @@ def train(run: Run) -> Metrics:
 
 def make_stage(run: Run, net: Compass) -> Stage:
     if run.stage == "base":
-        return BaseStage(net, run.crop, run.batch, PROFILES[run.profile].warm_start)
+        return BaseStage(net, run.crop, run.batch, klt=PROFILES[run.profile].warm_start and not run.starts)
     if run.stage == "predictor":
         return PredictorStage(net, run.crop, run.batch)
     if run.stage in ("residual", "joint"):

@@ -83,7 +83,7 @@ class BaseStage(Stage):
 
     def warm_start(self, crops: Crops, rng: np.random.Generator) -> None:
         if self.klt:
-            start_from_klt(self.net.base, crops.draw(3000, 64, rng))
+            start_from_klt(self.net.base, crops.draw(3000, min(64, self.crop // 16 * 16), rng))
 
     def rate_factor(self, name: str) -> float:
         return KLT_RATE_FACTOR if self.klt and name.startswith(KLT_LAYERS) else 1.0
