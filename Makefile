@@ -31,7 +31,7 @@ results: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/speed.py
 	$(DEV)/bin/python benchmarks/report.py
 
-$(RUN)/ready: pyproject.toml constraints.txt
+$(RUN)/ready: pyproject.toml constraints.txt $(shell find src -name '*.py' -o -name '*.model')
 	$(call make_venv,$(RUN))
 	$(RUN)/bin/pip install -q -c constraints.txt .
 	@touch $@
