@@ -1,0 +1,107 @@
+"""The same symbols from PyTorch as from ONNX Runtime: results/symbols.json.
+
+    python benchmarks/symbols.py FOLDER WEIGHTS.pt [--model NAME]
+
+For every layer of every picture at qualities 1 to 4: (a) the hyper-synthesis run by PyTorch's float64 convolutions
+instead of numpy's products must give the very tables and means that the file was coded with; (b) analysis and
+hyper-analysis run by PyTorch in float32 should round to the symbols in the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from compass.codec.layer import codec_of, finish_layer, predict_layer, to_planes
+from compass.model import exact
+from compass.model import model as models
+from compass.model.model import PictureCodec
+from compass.nets.hyperprior import HyperpriorCodec
+from compass.picture.pyramid import Pixels, pyramid, sizes_from_scales
+from compass.training.export import round_to_half
+from compass.training.run import build, load_parts
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("weights")
+    parser.add_argument("--model", default=None)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    net = build("fast").eval()
+    load_parts(net, [options.weights])
+    round_to_half(net)
+    model = models.load(options.model, threads=1)
+
+    totals = {"layers": 0, "symbols": 0, "conditions_that_differ": 0, "symbols_that_differ": 0}
+    for path in sorted(options.folder.glob("*.png")):
+        with Image.open(path) as source:
+            picture = source.convert("RGB")
+        targets = pyramid(picture, sizes_from_scales(picture.size, (1 / 4, 1 / 2, 1)))
+        for quality in (1, 2, 3, 4):
+            below: Pixels | None = None
+            for target in targets:
+                prediction = predict_layer(model, below, target.shape[:2])
+                planes = to_planes(target)
+                x = planes if prediction is None else planes - prediction
+                compare(codec_of(model, below), net.base if below is None else net.residual, x, quality * 32, totals)
+                coded = codec_of(model, below).encode(x, quality * 32)
+                below = finish_layer(prediction, coded.picture, "RGB")
+    report = {"command": "python " + " ".join(["benchmarks/symbols.py", *sys.argv[1:]]), "model": model.name, **totals}
+    (ROOT / "results" / "symbols.json").write_text(json.dumps(report, indent=1) + "\n")
+    print(json.dumps(totals))
+
+
+def compare(ours: PictureCodec, theirs: HyperpriorCodec, x: np.ndarray, code: int, totals: dict[str, int]) -> None:
+    payload = ours.encode(x, code).payload
+    z, symbols, means = ours.decode_symbols(payload, x.shape[1:], code)
+    latent = ours.latent
+    levels, _ = latent.conditions(z, symbols.shape[1:], code)
+    with torch.no_grad():
+        y = theirs.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(latent.gain(code))
+        z_torch = torch.round(theirs.h_a(y))[0].numpy().astype(np.int64)
+    levels_torch, means_torch = conditions_by_torch(ours, z, symbols.shape[1:], code)
+    totals["layers"] += 1
+    totals["symbols"] += symbols.size + z.size
+    totals["conditions_that_differ"] += int((levels != levels_torch).sum() + (means != means_torch).sum())
+    totals["symbols_that_differ"] += int((z != z_torch).sum())
+    totals["symbols_that_differ"] += int((symbols != np.rint(y[0].numpy() - means)).sum())
+
+
+def conditions_by_torch(
+    codec: PictureCodec, z: np.ndarray, size: tuple[int, ...], code: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """`LatentCoder.conditions` with PyTorch's convolutions in place of numpy's."""
+    from compass.model.quality import interpolate_exact
+
+    x = torch.from_numpy(z)[None].double() * 2**exact.ACTIVATION_BITS
+    for layer in codec.latent.layers:
+        if isinstance(layer, exact.Convolution):
+            weight, bias = torch.from_numpy(layer.weight), torch.from_numpy(layer.bias)
+            x = torch.nn.functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
+            x = torch.floor((x + 2.0 ** (exact.WEIGHT_BITS - 1)) / 2.0**exact.WEIGHT_BITS)
+            x = x.clamp(-exact.ACTIVATION_LIMIT, exact.ACTIVATION_LIMIT)
+        elif isinstance(layer, exact.LeakyReLU) and layer.slope == 0:
+            x = torch.relu(x)
+        elif isinstance(layer, exact.PixelShuffle):
+            x = torch.nn.functional.pixel_shuffle(x, 2)
+        else:
+            raise TypeError(f"not a layer of the fast profile: {layer}")
+    raw = x[0, :, : size[0], : size[1]].numpy().astype(np.int64)
+    scales, means = raw[: len(raw) // 2], raw[len(raw) // 2 :]
+    scales = scales + interpolate_exact(codec.latent.scale_shift, code)[:, None, None]
+    levels = (scales[..., None] >= codec.latent.thresholds).sum(axis=-1)
+    return levels, (means / 2.0**exact.ACTIVATION_BITS).astype(np.float32)
+
+
+if __name__ == "__main__":
+    main()
