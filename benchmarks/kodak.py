@@ -36,7 +36,7 @@ def main() -> None:
     wrong = {threads: verify(rows, keep, options.model, threads) for threads in (1, 2)}
     model = models.load(options.model)
     report = {
-        "command": "python " + " ".join(["benchmarks/kodak.py", *sys.argv[1:]]),
+        "command": " ".join(["python benchmarks/kodak.py", *(Path(a).name for a in sys.argv[1:])]),
         "model": {"name": model.name, "hash": model.hash.hex()},
         "environment": environment(),
         "pictures": len({row["picture"] for row in rows}),

@@ -56,7 +56,11 @@ def main() -> None:
                 compare(codec_of(model, below), net.base if below is None else net.residual, x, quality * 32, totals)
                 coded = codec_of(model, below).encode(x, quality * 32)
                 below = finish_layer(prediction, coded.picture, "RGB")
-    report = {"command": "python " + " ".join(["benchmarks/symbols.py", *sys.argv[1:]]), "model": model.name, **totals}
+    report = {
+        "command": " ".join(["python benchmarks/symbols.py", *(Path(a).name for a in sys.argv[1:])]),
+        "model": model.name,
+        **totals,
+    }
     (ROOT / "results" / "symbols.json").write_text(json.dumps(report, indent=1) + "\n")
     print(json.dumps(totals))
 

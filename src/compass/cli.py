@@ -155,6 +155,7 @@ def export(
     target: Annotated[Path, typer.Argument(help="The model file to write, NAME.model.")],
     profile: Annotated[str, typer.Option(help="Profile of the weights.")] = "fast",
     card: Annotated[Path | None, typer.Option(help="JSON with what the model card should say.")] = None,
+    start: Annotated[list[str] | None, typer.Option(help="Parts to take from other runs, PART=FILE.")] = None,
     base_only: Annotated[bool, typer.Option(help="Leave out the enhancement layers.")] = False,
     force: Force = False,
 ) -> None:
@@ -162,7 +163,7 @@ def export(
     _check_target(target, force)
     run, exporting = _import_training("run"), _import_training("export")
     net = run.build(profile)
-    run.load_parts(net, [str(weights)])
+    run.load_parts(net, [str(weights), *(start or [])])
     try:
         details = json.loads(card.read_text()) if card else {}
     except (OSError, ValueError) as error:
