@@ -26,9 +26,12 @@ types: $(DEV)/ready
 check: lint types test
 
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures.
+# results/symbols.json needs the weights of the training run and is made by hand: benchmarks/symbols.py.
 results: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/kodak.py $(KODAK)
+	$(DEV)/bin/python benchmarks/shapes.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/speed.py
+	$(DEV)/bin/python benchmarks/montage.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/report.py
 
 $(RUN)/ready: pyproject.toml constraints.txt $(shell find src -name '*.py' -o -name '*.model')

@@ -1,0 +1,51 @@
+"""Golden figures of the shipped model. They change only with the model or the codec, and then on purpose."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from compass.codec.encoder import encode_layers
+from compass.evaluation.kodak import psnr
+from compass.model import model as models
+from compass.picture.pyramid import pyramid, sizes_from_scales
+from tests.conftest import ROOT
+
+# Kodak picture 23 in layers 1/4, 1/2, 1: bytes up to each layer and its PSNR, as in results/kodak.json
+GOLDEN = {
+    1: [(780, 27.528), (2137, 29.512), (5721, 31.484)],
+    3: [(1511, 30.414), (4460, 32.863), (11607, 34.773)],
+}
+
+
+@pytest.mark.parametrize("quality", GOLDEN)
+def test_rate_and_psnr(quality):
+    with Image.open(ROOT / "examples" / "kodim23.png") as source:
+        picture = source.convert("RGB")
+    sizes = sizes_from_scales(picture.size, [1 / 4, 1 / 2, 1])
+    data, layers = encode_layers(picture, sizes, [quality] * 3, models.load())
+    accumulated = len(data) - sum(len(layer.payload) for layer in layers)
+    for layer, target, (size, fidelity) in zip(layers, pyramid(picture, sizes), GOLDEN[quality], strict=True):
+        accumulated += len(layer.payload)
+        assert accumulated == pytest.approx(size, rel=0.005)
+        assert psnr(layer.picture, target) == pytest.approx(fidelity, abs=0.02)
+    assert accumulated == len(data)
+
+
+def test_the_figures_in_results_are_of_this_model():
+    model = models.load()
+    assert json.loads((ROOT / "results" / "kodak.json").read_text())["model"]["hash"] == model.hash.hex()
+    assert model.card["kodak"] == json.loads((ROOT / "docs" / "models" / "fast.json").read_text())["kodak"]
+
+
+def test_the_model_is_small_and_its_tables_are_whole():
+    model = models.load()
+    assert model.path.stat().st_size < 16_000_000
+    for codec in (model.base, model.residual):
+        latent = codec.latent
+        assert len(latent.y_tables) == 64
+        assert np.all(np.diff([table.reach for table in latent.y_tables]) >= 0)
+        assert np.all(np.diff(latent.log_gain, axis=0).mean(axis=1) > 0)  # a better quality has finer steps
