@@ -80,6 +80,21 @@ def test_every_part_receives_a_gradient_through_the_chain():
     )  # only the prediction above it reaches the base's synthesis
 
 
+def test_rates_stay_in_full_precision_under_autocast():
+    """On an accelerator the transforms run in bf16; a rate computed in bf16 would be off by far more than they are."""
+    torch.manual_seed(0)
+    codec = build("tiny").base.eval()
+    with torch.no_grad():
+        codec.gain.log_gain += 3.0  # latents of some hundred, where bf16 cannot tell neighbouring integers apart
+        x, quality = torch.rand(1, 3, 64, 64), torch.tensor([6.0])
+        full = codec(x, quality)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = codec(x, quality)
+    assert all(tensor.dtype == torch.float32 for tensor in half)
+    assert half.bits_y.item() == pytest.approx(full.bits_y.item(), rel=0.01)
+    assert half.bits_z.item() == pytest.approx(full.bits_z.item(), rel=0.01)
+
+
 def compressai_state(codec: torch.nn.Module, naming: str) -> dict[str, torch.Tensor]:
     """A state dict with the keys and shapes that CompressAI publishes, filled with this codec's weights."""
     state = {}

@@ -146,6 +146,13 @@ def test_bad_starts(tmp_path):
         load_parts(build("tiny"), [f"base={tmp_path / 'text'}"])
 
 
+def test_weights_of_another_profile_are_refused(folder, tmp_path):
+    train(make_run("base", folder, tmp_path / "base", 1))
+    for start in ("{}", "base={}"):
+        with pytest.raises(InputError, match="another profile"):
+            load_parts(build("fast"), [start.format(tmp_path / "base" / "weights.pt")])
+
+
 def test_parts_start_from_other_runs(folder, tmp_path):
     train(make_run("base", folder, tmp_path / "base", 2))
     weights = tmp_path / "base" / "weights.pt"

@@ -32,7 +32,7 @@ class Compass(nn.Module):
         """Prediction of a layer of `size` = (H, W) from the picture below it, [B, 3, h, w] in [0, 1]."""
         rows = axis_tensors(lower.shape[2], size[0], lower.device)
         columns = axis_tensors(lower.shape[3], size[1], lower.device)
-        return self.predictor(lower, rows, columns)
+        return self.predictor(lower, rows, columns).float()
 
     def forward(self, pyramid: list[Tensor], qualities: list[Tensor | None]) -> list[CodedLayer]:
         """Codes a pyramid of pictures [B, 3, H_k, W_k] in [0, 1], smallest first, each at its quality [B]."""

@@ -88,20 +88,22 @@ class HyperpriorCodec(nn.Module):
     def forward(self, x: Tensor, quality: Tensor | None = None) -> CodedLatent:
         """x [B, 3, H, W], pictures in [0, 1] or residuals in [-1, 1]; quality [B].
 
-        In training mode the rate is that of noisy latents; the synthesis always sees rounded ones.
+        In training mode the rate is that of noisy latents; the synthesis always sees rounded ones. Under autocast
+        the transforms may run in half precision; latents, rates and the hyper-synthesis stay in float32.
         """
         gain, shift = self.quality_terms(quality)
-        y = self.g_a(x) * gain
-        z = self.h_a(y)
+        y = self.g_a(x).float() * gain
+        z = self.h_a(y).float()
         scales, means = self.gaussian(self.entropy_bottleneck.quantise(z), y.shape[2:], shift)
         symbols = round_ste(y - means)
         bits_y = gaussian_bits(add_noise(y) - means if self.training else symbols, scales)
-        picture = self.g_s((symbols + means) / gain)[:, :, : x.shape[2], : x.shape[3]]
+        picture = self.g_s((symbols + means) / gain).float()[:, :, : x.shape[2], : x.shape[3]]
         return CodedLatent(picture, bits_y, self.entropy_bottleneck.bits(z))
 
     def gaussian(self, z_hat: Tensor, size: torch.Size, shift: Tensor | float) -> tuple[Tensor, Tensor]:
         """Scales and means [B, M, h, w] of the latent, from the quantised hyper-latent."""
-        scales, means = self.h_s(z_hat)[:, :, : size[0], : size[1]].chunk(2, dim=1)
+        with torch.autocast(z_hat.device.type, enabled=False):
+            scales, means = self.h_s(z_hat)[:, :, : size[0], : size[1]].chunk(2, dim=1)
         scales = scale_of_level(scales + shift) if self.log_scale else lower_bound(scales, SCALE_MIN)
         return scales, means
 

@@ -51,7 +51,7 @@ def build(profile: str) -> Compass:
 def load_parts(net: Compass, starts: list[str]) -> None:
     """Loads weights.pt files of earlier runs.
 
-    Raises InputError if a file is missing or is none of weights.
+    Raises InputError if a file is missing, is none of weights, or is of another profile.
     `FILE` loads all parts, `base=FILE` one of them, `residual=base:FILE` one from another part's weights.
     """
     for start in starts:
@@ -63,13 +63,13 @@ def load_parts(net: Compass, starts: list[str]) -> None:
         except Exception as error:  # a file of another kind can make the loader raise anything
             reason = getattr(error, "strerror", None) or "not a file of weights"
             raise InputError(f"{path} cannot be loaded: {reason}") from None
-        if not target:
-            net.load_state_dict(weights)
-            continue
-        prefix = (source or target) + "."
+        prefix = f"{source or target}." if target else ""
         part = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        module = net.get_submodule(target)
-        module.load_state_dict(part)
+        module = net.get_submodule(target or "")
+        try:
+            module.load_state_dict(part)
+        except RuntimeError:
+            raise InputError(f"{path} holds weights of another profile") from None
         if target == "residual" and source == "base":
             assert isinstance(module, HyperpriorCodec)
             recentre_for_residuals(module)
