@@ -30,6 +30,7 @@ check: lint types test
 results: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/kodak.py $(KODAK)
 	$(DEV)/bin/python benchmarks/shapes.py examples/kodim23.png
+	$(DEV)/bin/python benchmarks/drift.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/speed.py
 	$(DEV)/bin/python benchmarks/montage.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/report.py
