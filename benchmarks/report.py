@@ -158,7 +158,7 @@ def exactness_section(kodak: dict[str, Any], symbols: dict[str, Any]) -> list[st
     lines.append(
         f"- PyTorch against ONNX Runtime and numpy, {symbols['layers']} layers (`{symbols['command']}`): of "
         f"{symbols['symbols']:,} symbols {symbols['symbols_that_differ']} differ when PyTorch analyses the picture, "
-        f"and {symbols['conditions_that_differ']} table levels or means when it runs the exact hyper-synthesis."
+        f"and {symbols['conditions_that_differ']} scales or means when it runs the exact hyper-synthesis."
     )
     return [*lines, ""]
 

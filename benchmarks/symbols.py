@@ -3,7 +3,7 @@
     python benchmarks/symbols.py FOLDER WEIGHTS.pt [--model NAME]
 
 For every layer of every picture at qualities 1 to 4: (a) the hyper-synthesis run by PyTorch's float64 convolutions
-instead of numpy's products must give the very tables and means that the file was coded with; (b) analysis and
+instead of numpy's products must give the very scales and means that the file was coded with; (b) analysis and
 hyper-analysis run by PyTorch in float32 should round to the symbols in the file.
 """
 
@@ -22,6 +22,7 @@ from compass.codec.layer import codec_of, finish_layer, predict_layer, to_planes
 from compass.model import exact
 from compass.model import model as models
 from compass.model.model import PictureCodec
+from compass.nets.exact import run_by_torch
 from compass.nets.hyperprior import HyperpriorCodec
 from compass.picture.pyramid import Pixels, pyramid, sizes_from_scales
 from compass.training.export import round_to_half
@@ -69,42 +70,15 @@ def compare(ours: PictureCodec, theirs: HyperpriorCodec, x: np.ndarray, code: in
     payload = ours.encode(x, code).payload
     z, symbols, means = ours.decode_symbols(payload, x.shape[1:], code)
     latent = ours.latent
-    levels, _ = latent.conditions(z, symbols.shape[1:], code)
     with torch.no_grad():
         y = theirs.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(latent.gain(code))
         z_torch = torch.round(theirs.h_a(y))[0].numpy().astype(np.int64)
-    levels_torch, means_torch = conditions_by_torch(ours, z, symbols.shape[1:], code)
+    raw, raw_torch = (run(latent.layers, z, latent.medians) for run in (exact.run, run_by_torch))
     totals["layers"] += 1
     totals["symbols"] += symbols.size + z.size
-    totals["conditions_that_differ"] += int((levels != levels_torch).sum() + (means != means_torch).sum())
+    totals["conditions_that_differ"] += int((raw != raw_torch).sum())
     totals["symbols_that_differ"] += int((z != z_torch).sum())
     totals["symbols_that_differ"] += int((symbols != np.rint(y[0].numpy() - means)).sum())
-
-
-def conditions_by_torch(
-    codec: PictureCodec, z: np.ndarray, size: tuple[int, ...], code: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """`LatentCoder.conditions` with PyTorch's convolutions in place of numpy's."""
-    from compass.model.quality import interpolate_exact
-
-    x = torch.from_numpy(z)[None].double() * 2**exact.ACTIVATION_BITS
-    for layer in codec.latent.layers:
-        if isinstance(layer, exact.Convolution):
-            weight, bias = torch.from_numpy(layer.weight), torch.from_numpy(layer.bias)
-            x = torch.nn.functional.conv2d(x, weight, bias, padding=weight.shape[2] // 2)
-            x = torch.floor((x + 2.0 ** (exact.WEIGHT_BITS - 1)) / 2.0**exact.WEIGHT_BITS)
-            x = x.clamp(-exact.ACTIVATION_LIMIT, exact.ACTIVATION_LIMIT)
-        elif isinstance(layer, exact.LeakyReLU) and layer.slope == 0:
-            x = torch.relu(x)
-        elif isinstance(layer, exact.PixelShuffle):
-            x = torch.nn.functional.pixel_shuffle(x, 2)
-        else:
-            raise TypeError(f"not a layer of the fast profile: {layer}")
-    raw = x[0, :, : size[0], : size[1]].numpy().astype(np.int64)
-    scales, means = raw[: len(raw) // 2], raw[len(raw) // 2 :]
-    scales = scales + interpolate_exact(codec.latent.scale_shift, code)[:, None, None]
-    levels = (scales[..., None] >= codec.latent.thresholds).sum(axis=-1)
-    return levels, (means / 2.0**exact.ACTIVATION_BITS).astype(np.float32)
 
 
 if __name__ == "__main__":

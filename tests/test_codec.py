@@ -21,6 +21,7 @@ from compass.errors import FormatError, InputError, ModelError
 from compass.model import exact
 from compass.model.file import read_model, write_model
 from compass.model.model import Model, PictureCodec
+from compass.nets.exact import run_by_torch
 from compass.picture.pyramid import sizes_from_scales
 
 
@@ -95,8 +96,6 @@ def test_a_fresh_process_without_torch_decodes_the_encoders_pictures(threads, pa
 
 def test_symbols_agree_between_onnx_runtime_and_torch(parrots, tiny_net, tiny_model):
     """PyTorch's analysis, with the exact hyper-synthesis run by PyTorch, yields the symbols that the file holds."""
-    from tests.test_exact import torch_exact
-
     codec: PictureCodec = tiny_model.base
     x = np.asarray(parrots).transpose(2, 0, 1).astype(np.float32) / 255
     coded = codec.encode(x, 96)
@@ -105,8 +104,8 @@ def test_symbols_agree_between_onnx_runtime_and_torch(parrots, tiny_net, tiny_mo
     with torch.no_grad():
         y = tiny_net.base.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(latent.gain(96))
         z_torch = torch.round(tiny_net.base.h_a(y))[0].numpy().astype(np.int64)
-        raw = torch_exact(latent.layers, torch.from_numpy(z_torch)[None].double() * 2**exact.ACTIVATION_BITS)[0]
-    means_torch = raw[len(raw) // 2 :, : y.shape[2], : y.shape[3]].numpy() / 2**exact.ACTIVATION_BITS
+    raw = run_by_torch(latent.layers, z_torch, latent.medians)
+    means_torch = raw[len(raw) // 2 :, : y.shape[2], : y.shape[3]] / 2**exact.ACTIVATION_BITS
     assert np.array_equal(z, z_torch)
     assert np.array_equal(means, means_torch.astype(np.float32))
     assert np.array_equal(symbols, np.rint(y[0].numpy() - means).astype(np.int32))

@@ -117,6 +117,9 @@ def test_a_run_folder_is_resumed_by_its_own_kind_only(folder, tmp_path):
         train(make_run("joint", folder, tmp_path / "run", 4))
     with pytest.raises(InputError, match="another profile"):
         train(make_run("base", folder, tmp_path / "run", 4, profile="fast"))
+    train(make_run("residual", folder, tmp_path / "residual", 2))
+    with pytest.raises(InputError, match="another stage"):  # the same class trains other parts
+        train(make_run("joint", folder, tmp_path / "residual", 4))
 
 
 def test_a_resumed_run_keeps_the_base_that_it_began_with(folder, tmp_path):

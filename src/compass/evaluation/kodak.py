@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from compass.bitstream import container
 from compass.codec.encoder import EncodedLayer, encode_layers
 from compass.model import model as models
 from compass.picture.pyramid import Pixels, pyramid, sizes_from_scales
@@ -44,8 +45,7 @@ def measure_picture(path: Path, quality: float, model: str | None, keep: Path) -
     target = keep / f"{path.stem}-q{quality:g}.cmps"
     target.write_bytes(data)
 
-    starts = np.cumsum([0] + [len(layer.payload) for layer in layers])
-    header = len(data) - int(starts[-1])
+    header = container.read_header(data)
     rows = []
     for k, (size, layer) in enumerate(zip(sizes, layers, strict=True)):
         alone_data, (alone,) = _alone(targets[k], quality, loaded)
@@ -53,7 +53,7 @@ def measure_picture(path: Path, quality: float, model: str | None, keep: Path) -
             {
                 "width": size[0],
                 "height": size[1],
-                "accumulated_bytes": header + int(starts[k + 1]),
+                "accumulated_bytes": header.span(k)[1],
                 "payload_bytes": len(layer.payload),
                 "ideal_bytes": layer.ideal_bits / 8,
                 "psnr_rgb": psnr(layer.picture, targets[k]),
@@ -62,7 +62,7 @@ def measure_picture(path: Path, quality: float, model: str | None, keep: Path) -
                 "alone_psnr_rgb": psnr(alone.picture, targets[k]),
             }
         )
-    return {"picture": path.name, "quality": quality, "header_bytes": header, "encode_s": seconds, "layers": rows}
+    return {"picture": path.name, "quality": quality, "header_bytes": header.size, "encode_s": seconds, "layers": rows}
 
 
 def _alone(target: Pixels, quality: float, model: models.Model) -> tuple[bytes, list[EncodedLayer]]:

@@ -23,11 +23,13 @@ from compass.model.latent import LatentCoder
 from compass.model.quality import LAMBDAS
 from compass.model.scales import LOG_SCALE_STEP, SCALE_LEVELS, scale_table
 from compass.nets.compass import Compass
+from compass.nets.entropy import FactorizedPrior
 from compass.nets.hyperprior import HyperpriorCodec
 from compass.nets.predictor import AxisTensors, axis_tensors
 
 _OPSET = 17
 _TAIL = 2.0**-16  # probability left to the escape of a table
+_REACH = 512  # of a hyper-latent's table, at most
 _AXIS_INPUTS = ("nearest", "phase", "cubic_index", "cubic_weight", "log_ratio")
 
 
@@ -83,7 +85,7 @@ def latent_coder(codec: HyperpriorCodec) -> LatentCoder:
         thresholds=np.rint(thresholds * unit).astype(np.int64),
         medians=medians,
         layers=layers,
-        z_tables=[_factorized_table(codec, c) for c in range(codec.hyper)],
+        z_tables=_factorized_tables(codec.entropy_bottleneck),
         y_tables=[gaussian_table(scale) for scale in scale_table()],
     )
 
@@ -103,22 +105,25 @@ def _gaussian_tail(x: float, scale: float) -> float:
     return math.erfc(x / scale * math.sqrt(0.5))
 
 
-def _factorized_table(codec: HyperpriorCodec, channel: int, reach_limit: int = 512) -> Table:
-    """Table of one hyper-latent channel from its learned density."""
-    prior = codec.entropy_bottleneck
-    values = torch.arange(-reach_limit, reach_limit + 2, dtype=torch.float64) - 0.5 + prior.medians[0, channel]
+def _factorized_tables(prior: FactorizedPrior) -> list[Table]:
+    """Tables of the hyper-latent channels from their learned densities."""
+    grid = torch.arange(-_REACH, _REACH + 2, dtype=torch.float64) - 0.5
+    double = FactorizedPrior(prior.channels).double()
+    double.load_state_dict(prior.state_dict())
     with torch.no_grad():
-        double = type(prior)(prior.channels).double()
-        double.load_state_dict(prior.state_dict())
-        logits = double.logits_cumulative(values.expand(prior.channels, 1, -1))[channel, 0]
+        logits = double.logits_cumulative(grid + double.medians.reshape(-1, 1, 1))[:, 0]
     cumulative = torch.sigmoid(logits).numpy()
     survival = torch.sigmoid(-logits).numpy()  # small on the right, where 1 - cumulative would lose digits
-    p = np.where(logits[:-1].numpy() < 0, np.diff(cumulative), -np.diff(survival))
+    p = np.where(logits[:, :-1].numpy() < 0, np.diff(cumulative), -np.diff(survival))
+    return [_table_around_zero(channel) for channel in p]
+
+
+def _table_around_zero(p: NDArray[np.float64]) -> Table:
+    """Table of the middle of p, probabilities of -_REACH.._REACH, as far out as `_TAIL` asks."""
     reach = 1
-    centre = reach_limit
-    while reach < reach_limit and 1 - p[centre - reach : centre + reach + 1].sum() > _TAIL:
+    while reach < _REACH and 1 - p[_REACH - reach : _REACH + reach + 1].sum() > _TAIL:
         reach += 1
-    inside = p[centre - reach : centre + reach + 1]
+    inside = p[_REACH - reach : _REACH + reach + 1]
     return Table(quantise_probabilities(np.append(inside, max(1 - inside.sum(), _TAIL))))
 
 

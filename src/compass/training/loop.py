@@ -159,6 +159,8 @@ class Trainer:
             self.stage.net.load_state_dict(state["net"])
         except RuntimeError:
             raise InputError(f"{self.run} holds a run of another profile") from None
+        if state["ema"].keys() != self.ema.keys():
+            raise InputError(f"{self.run} holds a run of another stage, which trains other parts")
         self.ema = state["ema"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]

@@ -134,7 +134,7 @@ class EnhancementStage(Stage):
 
     def __init__(self, net: Compass, crop: int, batch: int, joint: bool) -> None:
         super().__init__(net)
-        self.joint, self.crop, self.batch = joint, crop, batch
+        self.crop, self.batch = crop, batch
         parts = {"residual": net.residual, "predictor": net.predictor}
         self.trained = nn.ModuleDict(parts if joint else {"residual": net.residual})
         self.chain = net if joint else Compass(net.base, BicubicPredictor(), net.residual)
