@@ -20,6 +20,8 @@ from compass.codec.encoder import encode_layers
 from compass.errors import FormatError, InputError, ModelError
 from compass.model import exact
 from compass.model.file import read_model, write_model
+from compass.model.hyperprior import HyperpriorCoder
+from compass.model.latent import gain
 from compass.model.model import Model, PictureCodec
 from compass.nets.exact import run_by_torch
 from compass.picture.pyramid import sizes_from_scales
@@ -99,16 +101,17 @@ def test_symbols_agree_between_onnx_runtime_and_torch(parrots, tiny_net, tiny_mo
     codec: PictureCodec = tiny_model.base
     x = np.asarray(parrots).transpose(2, 0, 1).astype(np.float32) / 255
     coded = codec.encode(x, 96)
-    z, symbols, means = codec.decode_symbols(coded.payload, (240, 320), 96)
-    latent = codec.latent
+    decoded = codec.decode_latent(coded.payload, (240, 320), 96)
+    coder = codec.latent
+    assert isinstance(coder, HyperpriorCoder)
     with torch.no_grad():
-        y = tiny_net.base.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(latent.gain(96))
+        y = tiny_net.base.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(gain(coder, 96))
         z_torch = torch.round(tiny_net.base.h_a(y))[0].numpy().astype(np.int64)
-    raw = run_by_torch(latent.layers, z_torch, latent.medians)
-    means_torch = raw[len(raw) // 2 :, : y.shape[2], : y.shape[3]] / 2**exact.ACTIVATION_BITS
-    assert np.array_equal(z, z_torch)
-    assert np.array_equal(means, means_torch.astype(np.float32))
-    assert np.array_equal(symbols, np.rint(y[0].numpy() - means).astype(np.int32))
+    assert np.array_equal(decoded.hyper_symbols, z_torch)
+    raw = run_by_torch(coder.layers, exact.from_symbols(z_torch, coder.medians))[:, : y.shape[2], : y.shape[3]]
+    means = raw[len(raw) // 2 :] / 2**exact.ACTIVATION_BITS
+    assert np.array_equal(decoded.values, (decoded.symbols + means).astype(np.float32))
+    assert np.array_equal(decoded.symbols, np.rint(y[0].numpy() - means.astype(np.float32)).astype(np.int32))
 
 
 def test_layer_above_can_be_decoded_from_the_pixels_below(parrots, tiny_model):

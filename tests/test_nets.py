@@ -11,10 +11,11 @@ from torch.nn import functional as F
 from compass.nets.compass import Compass
 from compass.nets.compressai import load_compressai
 from compass.nets.factorized import FactorizedCodec
+from compass.nets.hyperprior import HyperpriorCodec
 from compass.nets.liff import LIFF
 from compass.nets.macs import kmac_per_pixel
+from compass.nets.paper import paper_transforms
 from compass.nets.predictor import BicubicPredictor, axis_tensors
-from compass.nets.profiles import PROFILES
 from compass.training.run import build
 
 
@@ -23,8 +24,8 @@ def parameters(module: torch.nn.Module) -> int:
 
 
 def test_published_parameter_counts():
-    assert parameters(PROFILES["paper"].codec(variable_rate=False)) == 7_028_003
-    assert parameters(FactorizedCodec()) == 2_998_147
+    assert parameters(HyperpriorCodec(paper_transforms(), variable_rate=False)) == 7_028_003
+    assert parameters(FactorizedCodec(variable_rate=False)) == 2_998_147
     assert parameters(LIFF()) == 1_448_320
 
 
@@ -138,8 +139,8 @@ def test_compressai_checkpoints_load(kind, naming):
 
     def make() -> torch.nn.Module:
         if kind == "mbt2018-mean":
-            return PROFILES["paper"].codec(variable_rate=False)
-        return FactorizedCodec()
+            return HyperpriorCodec(paper_transforms(), variable_rate=False)
+        return FactorizedCodec(variable_rate=False)
 
     source = make()
     with torch.no_grad():
@@ -156,6 +157,6 @@ def test_compressai_checkpoints_load(kind, naming):
 
 
 def test_a_checkpoint_of_another_network_is_refused():
-    state = compressai_state(FactorizedCodec(64, 96), "latest")
+    state = compressai_state(FactorizedCodec(64, 96, variable_rate=False), "latest")
     with pytest.raises(RuntimeError, match="size mismatch"):
-        load_compressai(FactorizedCodec(), state)
+        load_compressai(FactorizedCodec(variable_rate=False), state)

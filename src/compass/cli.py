@@ -136,17 +136,29 @@ def train(
     crop: Annotated[int, typer.Option(min=16, help="Side of the training crops.")] = 128,
     batch: Annotated[int, typer.Option(min=1, help="Crops per step.")] = 8,
     seed: Annotated[int, typer.Option(help="Of all random draws.")] = 0,
+    quality: Annotated[
+        float | None, typer.Option(min=0, max=6, help="Train this quality alone: a fixed-lambda model.")
+    ] = None,
+    ema: Annotated[float, typer.Option(min=0, max=1, help="Decay of the averaged weights, per step.")] = 0.999,
+    warmup: Annotated[int, typer.Option(min=1, help="Steps over which the learning rate rises.")] = 200,
+    precision: Annotated[str | None, typer.Option(help="bf16 or fp32; default bf16 on a GPU, fp32 on a CPU.")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile (needs a C++ compiler).")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many pictures.")] = None,
 ) -> None:
-    """Train one stage of a model (needs the [train] extra)."""
+    """Train one stage of a model (needs the [train] extra). On several GPUs: torchrun -m compass train ..."""
     if (steps is None) == (minutes is None):
         raise typer.BadParameter("give a budget: either --steps or --minutes")
     run = _import_training("run")
-    schedule = _import_training("loop").Schedule(steps=steps or 0, minutes=minutes, rate=rate, seed=seed)
-    starts = start or []
-    figures = run.train(run.Run(stage, profile, data, valid or [], out, schedule, crop, batch, starts, threads, limit))
-    typer.echo(json.dumps(figures))
+    schedule = _import_training("loop").Schedule(steps or 0, minutes, rate, warmup=warmup, ema=ema, seed=seed)
+    figures = run.train(
+        run.Run(
+            stage, profile, data, valid or [], out, schedule, crop, batch, start or [],
+            threads=threads, limit=limit, quality=quality, precision=precision, compile=compile,
+        )
+    )  # fmt: skip
+    if figures:
+        typer.echo(json.dumps(figures))
 
 
 @app.command()

@@ -1,8 +1,8 @@
-"""Hyper-synthesis in fixed point: the same integers on every machine.
+"""Networks in fixed point: the same integers on every machine.
 
-What h_s yields selects the probability tables, so encoder and decoder must agree on it to the last bit. Weights
-and activations are integers carried in float64: every product and partial sum stays below 2^53, so an ordinary
-BLAS adds them exactly in any order. `docs/format.md` has the arithmetic.
+What the hyper-synthesis and the context network yield selects the probability tables, so encoder and decoder must
+agree on it to the last bit. Weights and activations are integers carried in float64: every product and partial sum
+stays below 2^53, so an ordinary BLAS adds them exactly in any order. `docs/format.md` has the arithmetic.
 """
 
 from __future__ import annotations
@@ -92,13 +92,17 @@ class PixelShuffle:
         return x.reshape(c // 4, 2, 2, h, w).transpose(0, 3, 1, 4, 2).reshape(c // 4, 2 * h, 2 * w)
 
 
-def run(layers: list[Layer], symbols: NDArray[np.integer], medians: Integers) -> Integers:
-    """Output of h_s at ACTIVATION_BITS, from hyper-latent symbols [N, h, w] and their medians [N] at the same scale."""
-    x = symbols.astype(np.float64) * 2**ACTIVATION_BITS + medians[:, None, None]
-    x = np.clip(x, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+def from_symbols(symbols: NDArray[np.integer], medians: Integers) -> Integers:
+    """Hyper-latent symbols [N, h, w] plus their medians [N], at ACTIVATION_BITS."""
+    return symbols.astype(np.int64) * 2**ACTIVATION_BITS + medians[:, None, None]
+
+
+def run(layers: list[Layer], x: Integers) -> Integers:
+    """Output of a network for x [C, h, w], both at ACTIVATION_BITS."""
+    activations: Exact = np.clip(x, -ACTIVATION_LIMIT, ACTIVATION_LIMIT).astype(np.float64)
     for layer in layers:
-        x = layer(x)
-    return x.astype(np.int64)
+        activations = layer(activations)
+    return activations.astype(np.int64)
 
 
 def check_range(layers: list[Layer]) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compass.errors import InputError, ModelError
-from compass.model.file import read_card, read_model, unpack_entropy
-from compass.model.latent import Floats, LatentCoder, Symbols, check_payload_sane, hyper_size, latent_size
+from compass.model.file import read_card, read_model
+from compass.model.latent import Floats, Latent, LatentCoder, check_payload_sane, gain, latent_size
+from compass.model.tables import unpack_entropy
 from compass.picture.coordinates import axis_grid
 
 if TYPE_CHECKING:
@@ -57,32 +58,29 @@ class PictureCodec:
     def _synthesis(self) -> InferenceSession:
         return _session(self._member("synthesis.onnx"), self._threads)
 
-    def analyse(self, x: Floats) -> Floats:
-        """y [M, h, w] of a picture or residual [3, H, W], before any gain."""
-        return _run(self._analysis, {"x": x[None]})
+    def analyse(self, x: Floats, code: int) -> tuple[Floats, Floats | None]:
+        """y [M, h, w] of a picture or residual [3, H, W], times the gain of a stored quality, and z if any."""
+        y = _run(self._analysis, {"x": x[None]}) * gain(self.latent, code)
+        hyper = self._prefix + "hyper_analysis.onnx"
+        return y, _run(self._hyper_analysis, {"y": y[None]}) if hyper in self._members else None
 
     def encode(self, x: Floats, code: int) -> Coded:
         """Codes a picture [3, H, W] in [0, 1], or a residual in [-1, 1], at a stored quality."""
-        y = self.analyse(x) * self.latent.gain(code)
-        z = self.latent.quantise_hyper(_run(self._hyper_analysis, {"y": y[None]}))
-        levels, means = self.latent.conditions(z, (y.shape[1], y.shape[2]), code)
-        symbols = np.rint(y - means).astype(np.int32)
-        payload, bits = self.latent.encode(z, symbols, levels)
-        return Coded(payload, self._synthesise(symbols, means, (x.shape[1], x.shape[2]), code), bits)
+        payload, latent, bits = self.latent.encode(*self.analyse(x, code), code)
+        return Coded(payload, self._synthesise(latent, (x.shape[1], x.shape[2]), code), bits)
 
     def decode(self, payload: bytes, size: tuple[int, int], code: int) -> Floats:
         """The picture [3, *size] of a payload."""
-        _, symbols, means = self.decode_symbols(payload, size, code)
-        return self._synthesise(symbols, means, size, code)
+        return self._synthesise(self.decode_latent(payload, size, code), size, code)
 
-    def decode_symbols(self, payload: bytes, size: tuple[int, int], code: int) -> tuple[Symbols, Symbols, Floats]:
-        """z symbols, y symbols and y means of a payload for a picture of size (H, W)."""
+    def decode_latent(self, payload: bytes, size: tuple[int, int], code: int) -> Latent:
+        """The latent of a payload for a picture of size (H, W). Raises FormatError if they do not fit."""
         y_size = (latent_size(size[0]), latent_size(size[1]))
         check_payload_sane(payload, y_size[0] * y_size[1] * self.latent.log_gain.shape[1])
-        return self.latent.decode(payload, (hyper_size(y_size[0]), hyper_size(y_size[1])), y_size, code)
+        return self.latent.decode(payload, y_size, code)
 
-    def _synthesise(self, symbols: Symbols, means: Floats, size: tuple[int, int], code: int) -> Floats:
-        y = (symbols + means) / self.latent.gain(code)
+    def _synthesise(self, latent: Latent, size: tuple[int, int], code: int) -> Floats:
+        y = latent.values / gain(self.latent, code)
         picture = _run(self._synthesis, {"y": y[None].astype(np.float32)})
         return picture[:, : size[0], : size[1]]
 

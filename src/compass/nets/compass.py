@@ -7,9 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from compass.nets.factorized import FactorizedCodec
 from compass.nets.functional import round_ste
 from compass.nets.hyperprior import HyperpriorCodec
 from compass.nets.predictor import axis_tensors
+
+Codec = HyperpriorCodec | FactorizedCodec
 
 
 class CodedLayer(NamedTuple):
@@ -22,14 +25,22 @@ class CodedLayer(NamedTuple):
 
 
 class Compass(nn.Module):
-    """Base codec, predictor and residual codec; the last two serve every enhancement layer."""
+    """Base codec, predictor and residual codec; the last two serve every enhancement layer.
 
-    def __init__(self, base: HyperpriorCodec, predictor: nn.Module, residual: HyperpriorCodec) -> None:
+    Without them it is a base codec alone.
+    """
+
+    base: Codec
+    predictor: nn.Module | None
+    residual: HyperpriorCodec | None
+
+    def __init__(self, base: Codec, predictor: nn.Module | None, residual: HyperpriorCodec | None) -> None:
         super().__init__()
         self.base, self.predictor, self.residual = base, predictor, residual
 
     def predict(self, lower: Tensor, size: tuple[int, int]) -> Tensor:
         """Prediction of a layer of `size` = (H, W) from the picture below it, [B, 3, h, w] in [0, 1]."""
+        assert self.predictor is not None
         rows = axis_tensors(lower.shape[2], size[0], lower.device)
         columns = axis_tensors(lower.shape[3], size[1], lower.device)
         return self.predictor(lower, rows, columns).float()
@@ -39,6 +50,7 @@ class Compass(nn.Module):
         picture, bits_y, bits_z = self.base(pyramid[0], qualities[0])
         layers = [CodedLayer(picture, None, bits_y, bits_z)]
         for target, quality in zip(pyramid[1:], qualities[1:], strict=True):
+            assert self.residual is not None
             prediction = self.predict(quantise_picture(layers[-1].picture), (target.shape[2], target.shape[3]))
             picture, bits_y, bits_z = self.residual(target - prediction, quality)
             layers.append(CodedLayer(prediction + picture, prediction, bits_y, bits_z))

@@ -50,24 +50,25 @@ class FactorizedPrior(nn.Module):
                 x = x + torch.tanh(getattr(self, f"_factor{i}")) * torch.tanh(x)
         return x
 
-    def likelihood(self, z: Tensor) -> Tensor:
-        """Probability of the unit interval around each value of z [B, C, H, W]."""
+    def likelihood(self, z: Tensor, step: Tensor | float = 1.0) -> Tensor:
+        """Probability of the interval of width `step` (to broadcast) around each value of z [B, C, H, W]."""
         flat = z.transpose(0, 1).reshape(self.channels, 1, -1)
+        half = (0.5 * step * torch.ones_like(z)).transpose(0, 1).reshape_as(flat)
         with torch.autocast(z.device.type, enabled=False):  # matrix products in half precision would blur the rate
-            lower = self.logits_cumulative(flat - 0.5)
-            upper = self.logits_cumulative(flat + 0.5)
+            lower = self.logits_cumulative(flat - half)
+            upper = self.logits_cumulative(flat + half)
         sign = -torch.sign(lower + upper).detach()  # the side where the sigmoids are small and exact
         p = torch.abs(torch.sigmoid(sign * upper) - torch.sigmoid(sign * lower))
         p = p.reshape(self.channels, z.shape[0], *z.shape[2:]).transpose(0, 1)
         return lower_bound(p, _LIKELIHOOD_MIN)
 
-    def quantise(self, z: Tensor) -> Tensor:
-        return round_ste(z - self.medians) + self.medians
+    def quantise(self, z: Tensor, step: Tensor | float = 1.0) -> Tensor:
+        return round_ste((z - self.medians) / step) * step + self.medians
 
-    def bits(self, z: Tensor) -> Tensor:
+    def bits(self, z: Tensor, step: Tensor | float = 1.0) -> Tensor:
         """Bits per picture [B]: of noisy values in training, of rounded ones otherwise."""
-        noisy = add_noise(z) if self.training else self.quantise(z)
-        return -torch.log2(self.likelihood(noisy)).sum(dim=(1, 2, 3))
+        noisy = add_noise(z, step) if self.training else self.quantise(z, step)
+        return -torch.log2(self.likelihood(noisy, step)).sum(dim=(1, 2, 3))
 
 
 def gaussian_bits(residual: Tensor, scales: Tensor) -> Tensor:

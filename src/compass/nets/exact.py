@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from compass.model import exact
 
 
-def run_by_torch(layers: list[exact.Layer], symbols: NDArray[np.integer], medians: exact.Integers) -> exact.Integers:
+def run_by_torch(layers: list[exact.Layer], integers: exact.Integers) -> exact.Integers:
     """What `compass.model.exact.run` yields, for the same arguments. Raises TypeError on a layer it does not know."""
-    unit = 2**exact.ACTIVATION_BITS
-    x = torch.from_numpy(symbols.astype(np.float64) * unit + medians[:, None, None])[None]
-    x = x.clamp(-exact.ACTIVATION_LIMIT, exact.ACTIVATION_LIMIT)
+    x = torch.from_numpy(integers)[None].double().clamp(-exact.ACTIVATION_LIMIT, exact.ACTIVATION_LIMIT)
     for layer in layers:
         if isinstance(layer, exact.Convolution):
             weight, bias = torch.from_numpy(layer.weight), torch.from_numpy(layer.bias)

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+import torch
 from torch import Tensor, nn
 
 from compass.nets.entropy import FactorizedPrior
+from compass.nets.hyperprior import CodedLatent, QualityGain
 from compass.nets.paper import analysis, synthesis
 
 
-class FactorizedOutput(NamedTuple):
-    """Output of `FactorizedCodec.forward`."""
-
-    picture: Tensor  # [B, 3, H, W]
-    bits: Tensor  # [B]
-
-
 class FactorizedCodec(nn.Module):
-    """One latent, coded channel by channel with static densities."""
+    """One latent, coded channel by channel with static densities.
 
-    def __init__(self, n: int = 128, m: int = 192) -> None:
+    With `variable_rate` a quality in [0, 6] must be given to `forward`: it sets the quantisation step of each
+    channel, 1 / gain, and the rate of a symbol is the density's integral over that step.
+    """
+
+    def __init__(self, n: int = 128, m: int = 192, variable_rate: bool = True) -> None:
         super().__init__()
+        self.latent = m
         self.g_a, self.g_s = analysis(n, m), synthesis(n, m)
         self.entropy_bottleneck = FactorizedPrior(m)
+        self.gain = QualityGain(m, with_shift=False) if variable_rate else None
 
-    def forward(self, x: Tensor) -> FactorizedOutput:
+    def forward(self, x: Tensor, quality: Tensor | None = None) -> CodedLatent:
         """x [B, 3, H, W] in [0, 1]; rates of noisy latents in training mode, of rounded ones otherwise."""
-        y = self.g_a(x)
-        picture = self.g_s(self.entropy_bottleneck.quantise(y))[:, :, : x.shape[2], : x.shape[3]]
-        return FactorizedOutput(picture, self.entropy_bottleneck.bits(y))
+        step: Tensor | float = 1.0
+        if self.gain is not None:
+            if quality is None:
+                raise ValueError("a variable-rate codec needs a quality")
+            step = 1.0 / self.gain(quality)
+        y = self.g_a(x).float()
+        bits = self.entropy_bottleneck.bits(y, step)
+        picture = self.g_s(self.entropy_bottleneck.quantise(y, step)).float()[:, :, : x.shape[2], : x.shape[3]]
+        return CodedLatent(picture, bits, torch.zeros_like(bits))

@@ -32,6 +32,6 @@ def round_ste(x: Tensor) -> Tensor:
     return x + (torch.round(x) - x).detach()
 
 
-def add_noise(x: Tensor) -> Tensor:
-    """x plus uniform noise in [-0.5, 0.5): the differentiable stand-in for rounding in the rate term."""
-    return x + torch.rand_like(x) - 0.5
+def add_noise(x: Tensor, step: Tensor | float = 1.0) -> Tensor:
+    """x plus uniform noise in [-step / 2, step / 2): the differentiable stand-in for rounding in the rate term."""
+    return x + (torch.rand_like(x) - 0.5) * step

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from compass.nets.compass import Compass
+from compass.nets.compass import Codec, Compass
 from compass.nets.hyperprior import HyperpriorCodec
 
 
@@ -29,17 +29,21 @@ def _elementwise(*_: Any, out_shape: Any, **__: Any) -> int:
     return 2 * prod(out_shape)
 
 
-def decode_macs(codec: HyperpriorCodec, height: int, width: int) -> int:
-    """g_s and h_s for a picture of this size."""
+def decode_macs(codec: Codec, height: int, width: int) -> int:
+    """g_s, and of a hyperprior codec h_s and the context network, for a picture of this size."""
     y = torch.zeros(1, codec.latent, -(-height // 16), -(-width // 16))
-    z = torch.zeros(1, codec.hyper, -(-y.shape[2] // 4), -(-y.shape[3] // 4))
-    return count_macs(lambda: (codec.g_s(y), codec.h_s(z)))
+    macs = count_macs(lambda: codec.g_s(y))
+    if isinstance(codec, HyperpriorCodec):
+        z = torch.zeros(1, codec.hyper, -(-y.shape[2] // 4), -(-y.shape[3] // 4))
+        macs += count_macs(lambda: codec.gaussian(z, y, 0.0))
+    return macs
 
 
-def encode_macs(codec: HyperpriorCodec, height: int, width: int) -> int:
-    """g_a and h_a, and the h_s and g_s that an encoder also runs."""
+def encode_macs(codec: Codec, height: int, width: int) -> int:
+    """g_a and h_a, and what a decoder runs, as an encoder does too."""
     x: Tensor = torch.zeros(1, 3, height, width)
-    return count_macs(lambda: codec.h_a(codec.g_a(x))) + decode_macs(codec, height, width)
+    analyse = (lambda: codec.h_a(codec.g_a(x))) if isinstance(codec, HyperpriorCodec) else (lambda: codec.g_a(x))
+    return count_macs(analyse) + decode_macs(codec, height, width)
 
 
 def predict_macs(net: Compass, height: int, width: int, ratio: float) -> int:
@@ -52,7 +56,8 @@ def kmac_per_pixel(net: Compass, height: int = 512, width: int = 768) -> dict[st
     """The figures of the design: base decode, and decode of an enhancement layer at 1.3x, 2x and 4x."""
     pixels = height * width * 1000
     figures = {"base encode": encode_macs(net.base, height, width), "base decode": decode_macs(net.base, height, width)}
-    residual = decode_macs(net.residual, height, width)
-    for ratio in (1.3, 2.0, 4.0):
-        figures[f"enhancement decode {ratio:g}x"] = residual + predict_macs(net, height, width, ratio)
+    if net.residual is not None:
+        residual = decode_macs(net.residual, height, width)
+        for ratio in (1.3, 2.0, 4.0):
+            figures[f"enhancement decode {ratio:g}x"] = residual + predict_macs(net, height, width, ratio)
     return {name: macs / pixels for name, macs in figures.items()}

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from compass.nets.compass import Codec, Compass
+from compass.nets.factorized import FactorizedCodec
 from compass.nets.fast import fast_transforms
-from compass.nets.hyperprior import HyperpriorCodec, Transforms
+from compass.nets.hyperprior import HyperpriorCodec
 from compass.nets.liff import LIFF
 from compass.nets.paper import paper_transforms
 from compass.nets.predictor import SeparablePredictor
@@ -16,22 +18,37 @@ from compass.nets.predictor import SeparablePredictor
 
 @dataclass(frozen=True)
 class Profile:
-    """How to build the parts of one profile."""
+    """How to build the parts of one profile; without the last two parts it is a base codec alone."""
 
-    transforms: Callable[[], Transforms]
-    predictor: Callable[[], nn.Module]
-    warm_start: bool  # the transforms can start from a Karhunen-Loeve transform
+    base: Callable[[], Codec]
+    predictor: Callable[[], nn.Module] | None = None
+    residual: Callable[[], HyperpriorCodec] | None = None
+    warm_start: bool = False  # the transforms can start from a Karhunen-Loeve transform
 
-    def codec(self, variable_rate: bool = True) -> HyperpriorCodec:
-        return HyperpriorCodec(self.transforms(), variable_rate)
+    def build(self) -> Compass:
+        """The untrained networks."""
+        if self.predictor is None or self.residual is None:
+            return Compass(self.base(), None, None)
+        return Compass(self.base(), self.predictor(), self.residual())
+
+
+def _fast() -> HyperpriorCodec:
+    return HyperpriorCodec(fast_transforms())
+
+
+def _paper() -> HyperpriorCodec:
+    return HyperpriorCodec(paper_transforms())
+
+
+def _tiny() -> HyperpriorCodec:
+    return HyperpriorCodec(fast_transforms(channels=32, latent=48, hyper=8, down=1, up=1, hyper_channels=16))
 
 
 PROFILES = {
-    "fast": Profile(fast_transforms, SeparablePredictor, warm_start=True),
-    "paper": Profile(paper_transforms, LIFF, warm_start=False),
-    "tiny": Profile(  # for tests
-        lambda: fast_transforms(channels=32, latent=48, hyper=8, down=1, up=1, hyper_channels=16),
-        lambda: SeparablePredictor(channels=8, blocks=1, rank=2, hidden=8),
-        warm_start=True,
-    ),
+    "fast": Profile(_fast, SeparablePredictor, _fast, warm_start=True),
+    "paper": Profile(_paper, LIFF, _paper),
+    "factorized": Profile(FactorizedCodec),  # a peer of the paper: a base codec alone
+    # for tests
+    "tiny": Profile(_tiny, lambda: SeparablePredictor(channels=8, blocks=1, rank=2, hidden=8), _tiny, warm_start=True),
+    "tiny-factorized": Profile(lambda: FactorizedCodec(8, 12)),
 }

@@ -1,4 +1,4 @@
-"""Training pictures, held in memory as uint8. A draw depends on seed and step alone, so a run resumes exactly."""
+"""Training pictures, held as uint8 in the memory of the device that trains; crops are drawn there."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from compass.errors import InputError
+from compass.training.draws import Draws
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"}
 _REDUCTIONS = (1.0, 1.5, 2.0, 3.0)  # extra downscales of every picture: sharper content, as in small layers
@@ -57,34 +59,46 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
 
 
 class Crops:
-    """Random crops with flips from pictures and reduced copies of them."""
+    """Random crops with flips from pictures and reduced copies of them, all in one flat array on the device."""
 
     def __init__(self, pictures: Iterator[Image.Image], smallest: int, device: torch.device) -> None:
         """Keeps every reduction of a picture that is at least `smallest` pixels on both sides."""
         self.device = device
-        self.levels: list[list[Tensor]] = [[] for _ in _REDUCTIONS]  # each [3, H, W] uint8
+        levels: list[list[NDArray[np.uint8]]] = [[] for _ in _REDUCTIONS]
         for picture in pictures:
-            for level, factor in zip(self.levels, _REDUCTIONS, strict=True):
+            for level, factor in zip(levels, _REDUCTIONS, strict=True):
                 size = (round(picture.width / factor), round(picture.height / factor))
-                if min(size) < smallest:
-                    continue
-                reduced = picture if factor == 1 else picture.resize(size, Image.Resampling.BICUBIC)
-                level.append(torch.from_numpy(np.array(reduced)).permute(2, 0, 1).contiguous().to(device))
-        self.levels = [level for level in self.levels if level]
-        if not self.levels:
+                if min(size) >= smallest:
+                    reduced = picture if factor == 1 else picture.resize(size, Image.Resampling.BICUBIC)
+                    level.append(np.asarray(reduced))
+        levels = [level for level in levels if level]
+        if not levels:
             raise InputError(f"no training picture is {smallest} pixels wide and high")
+        kept = [pixels for level in levels for pixels in level]
+        self._bytes = torch.from_numpy(np.concatenate([pixels.ravel() for pixels in kept])).to(device)
+        starts = np.cumsum([0] + [pixels.size for pixels in kept[:-1]])
+        table = [(start, *pixels.shape[:2]) for start, pixels in zip(starts, kept, strict=True)]
+        self._table = torch.tensor(table, device=device)  # [pictures, 3]: first byte, height, width
+        counts = np.array([len(level) for level in levels])
+        self._first = torch.from_numpy(np.cumsum(counts) - counts).to(device)  # of each level, in the table
+        self._count = torch.from_numpy(counts).to(device)
 
-    def draw(self, count: int, size: int, rng: np.random.Generator) -> Tensor:
-        """[count, 3, size, size] in [0, 1]; half of the crops from unreduced pictures."""
-        crops = []
-        for _ in range(count):
-            reduced = len(self.levels) > 1 and rng.random() < 0.5
-            level = self.levels[rng.integers(1, len(self.levels)) if reduced else 0]
-            picture = level[rng.integers(len(level))]
-            top = rng.integers(picture.shape[1] - size + 1)
-            left = rng.integers(picture.shape[2] - size + 1)
-            crop = picture[:, top : top + size, left : left + size]
-            if rng.random() < 0.5:
-                crop = crop.flip(2)
-            crops.append(crop)
-        return torch.stack(crops).float() / 255.0
+    def draw(self, count: int, size: int, draws: Draws) -> Tensor:
+        """[count, 3, size, size] in [0, 1], channels last; half of the crops from unreduced pictures."""
+        u = draws.uniform(count, 6)
+        levels = len(self._count)
+        level = torch.where(u[:, 0] < 0.5, 1 + _pick(u[:, 1], levels - 1), 0) if levels > 1 else u[:, 0].long() * 0
+        start, height, width = self._table[self._first[level] + _pick(u[:, 2], self._count[level])].unbind(1)
+        top, left = _pick(u[:, 3], height - size + 1), _pick(u[:, 4], width - size + 1)
+
+        step = torch.arange(size, device=self.device)
+        columns = torch.where(u[:, 5, None] < 0.5, step.flip(0), step)  # [count, size]
+        rows = (top[:, None] + step) * width[:, None]
+        pixel = rows[:, :, None] + (left[:, None] + columns)[:, None, :]  # [count, size, size]
+        index = start[:, None, None, None] + 3 * pixel[..., None] + torch.arange(3, device=self.device)
+        return self._bytes[index].permute(0, 3, 1, 2).float() / 255.0
+
+
+def _pick(u: Tensor, count: Tensor | int) -> Tensor:
+    """Whole numbers below `count` from numbers in [0, 1)."""
+    return (u * count).long().clamp(max=count - 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,16 @@ from torch import Tensor, nn
 from compass.bitstream.entropy import Table, quantise_probabilities
 from compass.errors import InputError
 from compass.model import exact
-from compass.model.file import pack_entropy, write_model
+from compass.model.factorized import FactorizedCoder
+from compass.model.file import write_model
+from compass.model.hyperprior import HyperpriorCoder
 from compass.model.latent import LatentCoder
-from compass.model.quality import LAMBDAS
+from compass.model.quality import LAMBDAS, MAX_QUALITY, STEPS, interpolate
 from compass.model.scales import LOG_SCALE_STEP, SCALE_LEVELS, scale_table
-from compass.nets.compass import Compass
+from compass.model.tables import pack_entropy
+from compass.nets.compass import Codec, Compass
 from compass.nets.entropy import FactorizedPrior
+from compass.nets.factorized import FactorizedCodec
 from compass.nets.hyperprior import HyperpriorCodec
 from compass.nets.predictor import AxisTensors, axis_tensors
 
@@ -38,7 +43,7 @@ def export_model(net: Compass, path: Path, card: dict[str, Any], base_only: bool
     round_to_half(net)
     net.eval()
     members = codec_members(net.base, "base/")
-    if not base_only:
+    if net.predictor is not None and net.residual is not None and not base_only:
         members |= codec_members(net.residual, "residual/")
         members["predictor.onnx"] = _predictor_graph(net.predictor)
     write_model(path, members, card)
@@ -48,46 +53,69 @@ def round_to_half(net: nn.Module) -> None:
     """Rounds all weights that the ONNX graphs will hold to half precision. Entropy models stay exact."""
     with torch.no_grad():
         for name, parameter in net.named_parameters():
-            if ".h_s." not in name and "entropy_bottleneck" not in name and ".gain." not in name:
+            if not re.search(r"(^|\.)(h_s|context|entropy_bottleneck|gain)\.", name):
                 parameter.copy_(parameter.half().float())
                 if not torch.isfinite(parameter).all():
                     raise InputError(f"the weight {name} is too large for half precision")
 
 
-def codec_members(codec: HyperpriorCodec, prefix: str) -> dict[str, bytes]:
+def codec_members(codec: Codec, prefix: str) -> dict[str, bytes]:
     """Members of the model file for one codec."""
     latent = torch.zeros(1, codec.latent, 8, 8)
-    return {
+    members = {
         prefix + "analysis.onnx": _graph(codec.g_a, torch.zeros(1, 3, 64, 64), "x", "y"),
-        prefix + "hyper_analysis.onnx": _graph(codec.h_a, latent, "y", "z"),
         prefix + "synthesis.onnx": _graph(codec.g_s, latent, "y", "x"),
         prefix + "entropy.npz": pack_entropy(latent_coder(codec)),
     }
+    if isinstance(codec, HyperpriorCodec):
+        members[prefix + "hyper_analysis.onnx"] = _graph(codec.h_a, latent, "y", "z")
+    return members
 
 
-def latent_coder(codec: HyperpriorCodec) -> LatentCoder:
+def latent_coder(codec: Codec) -> LatentCoder:
     """The entropy model of a codec in integers."""
-    unit = 2**exact.ACTIVATION_BITS
+    return hyperprior_coder(codec) if isinstance(codec, HyperpriorCodec) else factorized_coder(codec)
+
+
+def hyperprior_coder(codec: HyperpriorCodec) -> HyperpriorCoder:
+    """Raises OverflowError if its networks could leave the range of exact arithmetic."""
     if codec.log_scale:
         thresholds = np.arange(SCALE_LEVELS - 1) + 0.5
     else:
         thresholds = scale_table()[:-1] * np.exp(LOG_SCALE_STEP / 2)  # geometric middle of neighbouring levels
-    if codec.gain is not None:
-        log_gain, shift = _array(codec.gain.log_gain), _array(codec.gain.scale_shift)
-    else:
-        log_gain = shift = np.zeros((len(LAMBDAS), codec.latent))
+    shift = np.zeros((len(LAMBDAS), codec.latent)) if codec.gain is None else _array(codec.gain.scale_shift)
     layers = [_exact_layer(module) for module in codec.h_s.children()]
+    context = [_exact_layer(module) for module in codec.context.children()] if codec.context is not None else []
     exact.check_range(layers)
-    medians = np.rint(_array(codec.entropy_bottleneck.medians).ravel() * unit).astype(np.int64)
-    return LatentCoder(
-        log_gain=log_gain,
-        scale_shift=np.rint(shift * unit).astype(np.int64),
-        thresholds=np.rint(thresholds * unit).astype(np.int64),
-        medians=medians,
+    exact.check_range(context)
+    medians = _array(codec.entropy_bottleneck.medians).ravel()
+    return HyperpriorCoder(
+        log_gain=_log_gain(codec),
+        scale_shift=_to_fixed(shift),
+        thresholds=_to_fixed(thresholds),
+        medians=_to_fixed(medians),
         layers=layers,
-        z_tables=_factorized_tables(codec.entropy_bottleneck),
+        z_tables=[Table(f) for f in _density_frequencies(codec.entropy_bottleneck, np.ones_like(medians))],
         y_tables=[gaussian_table(scale) for scale in scale_table()],
+        context=context,
     )
+
+
+def factorized_coder(codec: FactorizedCodec) -> FactorizedCoder:
+    """Tables for all stored qualities."""
+    log_gain = _log_gain(codec)
+    frequencies = []
+    for code in range(MAX_QUALITY * STEPS + 1):
+        frequencies += _density_frequencies(codec.entropy_bottleneck, np.exp(-interpolate(log_gain, code)))
+    return FactorizedCoder(log_gain, _to_fixed(_array(codec.entropy_bottleneck.medians).ravel()), frequencies)
+
+
+def _log_gain(codec: Codec) -> NDArray[np.float64]:
+    return np.zeros((len(LAMBDAS), codec.latent)) if codec.gain is None else _array(codec.gain.log_gain)
+
+
+def _to_fixed(x: NDArray[np.floating]) -> NDArray[np.int64]:
+    return np.rint(x * 2**exact.ACTIVATION_BITS).astype(np.int64)
 
 
 def gaussian_table(scale: float) -> Table:
@@ -105,26 +133,27 @@ def _gaussian_tail(x: float, scale: float) -> float:
     return math.erfc(x / scale * math.sqrt(0.5))
 
 
-def _factorized_tables(prior: FactorizedPrior) -> list[Table]:
-    """Tables of the hyper-latent channels from their learned densities."""
+def _density_frequencies(prior: FactorizedPrior, steps: NDArray[np.float64]) -> list[NDArray[np.int64]]:
+    """Frequencies of each channel's table, from its learned density around the median, quantised in `steps` [C]."""
     grid = torch.arange(-_REACH, _REACH + 2, dtype=torch.float64) - 0.5
     double = FactorizedPrior(prior.channels).double()
     double.load_state_dict(prior.state_dict())
+    edges = grid * torch.from_numpy(steps)[:, None, None] + double.medians.reshape(-1, 1, 1)
     with torch.no_grad():
-        logits = double.logits_cumulative(grid + double.medians.reshape(-1, 1, 1))[:, 0]
+        logits = double.logits_cumulative(edges)[:, 0]
     cumulative = torch.sigmoid(logits).numpy()
     survival = torch.sigmoid(-logits).numpy()  # small on the right, where 1 - cumulative would lose digits
     p = np.where(logits[:, :-1].numpy() < 0, np.diff(cumulative), -np.diff(survival))
-    return [_table_around_zero(channel) for channel in p]
+    return [_around_zero(channel) for channel in p]
 
 
-def _table_around_zero(p: NDArray[np.float64]) -> Table:
-    """Table of the middle of p, probabilities of -_REACH.._REACH, as far out as `_TAIL` asks."""
+def _around_zero(p: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Frequencies of the middle of p, probabilities of -_REACH.._REACH, as far out as `_TAIL` asks."""
     reach = 1
     while reach < _REACH and 1 - p[_REACH - reach : _REACH + reach + 1].sum() > _TAIL:
         reach += 1
     inside = p[_REACH - reach : _REACH + reach + 1]
-    return Table(quantise_probabilities(np.append(inside, max(1 - inside.sum(), _TAIL))))
+    return quantise_probabilities(np.append(inside, max(1 - inside.sum(), _TAIL)))
 
 
 def _exact_layer(module: nn.Module) -> exact.Layer:

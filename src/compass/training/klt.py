@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compass.nets.fast import Analysis, Synthesis
-from compass.nets.hyperprior import HyperpriorCodec
 
 KLT_LAYERS = ("g_a.enter", "g_a.leave", "g_s.enter", "g_s.leave")
 KLT_RATE_FACTOR = 0.2  # these start near a good place: at the full learning rate they leave it first
@@ -19,7 +18,7 @@ KLT_RATE_FACTOR = 0.2  # these start near a good place: at the full learning rat
 _MEAN = 0.5  # of a picture; residuals have none
 
 
-def start_from_klt(codec: HyperpriorCodec, samples: Tensor, mean: float = _MEAN) -> None:
+def start_from_klt(codec: nn.Module, samples: Tensor, mean: float = _MEAN) -> None:
     """Sets g_a and g_s of a `fast` codec from sample pictures [B, 3, H, W], sides divisible by 16."""
     g_a, g_s = codec.g_a, codec.g_s
     if not isinstance(g_a, Analysis) or not isinstance(g_s, Synthesis):
@@ -44,7 +43,7 @@ def start_from_klt(codec: HyperpriorCodec, samples: Tensor, mean: float = _MEAN)
         enter.bias.zero_()  # type: ignore[union-attr]
 
 
-def recentre_for_residuals(codec: HyperpriorCodec) -> None:
+def recentre_for_residuals(codec: nn.Module) -> None:
     """Lets a `fast` codec trained on pictures start as a residual codec: x means 0.5 + x from here on."""
     g_a, g_s = codec.g_a, codec.g_s
     if not isinstance(g_a, Analysis) or not isinstance(g_s, Synthesis):

@@ -7,18 +7,25 @@ import copy
 import math
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.tensorboard import SummaryWriter
 
 from compass.errors import InputError
 from compass.training.data import Crops
-from compass.training.stages import Metrics, Stage
+from compass.training.draws import Draws
+from compass.training.machine import Machine
+from compass.training.stages import Figures, Metrics, Stage
+
+_CLOCK_EVERY = 10  # steps: reading the clock makes processes agree on it, and a device wait
+_COUNTED_STEPS = 8  # for the operations per step: the layers of a step vary in size
 
 
 @dataclass(frozen=True)
@@ -45,88 +52,121 @@ class Schedule:
 
 
 class Trainer:
-    """Runs one stage until its budget is spent. All that a resume needs is in `checkpoint.pt` of the run folder."""
+    """Runs one stage until its budget is spent. All that a resume needs is in `checkpoint.pt` of the run folder.
 
-    def __init__(self, stage: Stage, crops: Crops, valid: list[Tensor], schedule: Schedule, run: Path) -> None:
+    Under `torchrun` every process holds one; the first alone validates, writes and reports.
+    """
+
+    def __init__(
+        self, stage: Stage, crops: Crops, valid: list[Tensor], schedule: Schedule, run: Path, machine: Machine
+    ) -> None:
         self.stage, self.crops, self.valid, self.schedule, self.run = stage, crops, valid, schedule, run
+        self.machine, self.first = machine, machine.share.rank == 0
         named = [(name, p) for name, p in stage.trained.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in named]
         groups: dict[float, list[Tensor]] = {}
         for name, p in named:
             groups.setdefault(stage.rate_factor(name), []).append(p)
         self.optimiser = torch.optim.Adam(
-            [{"params": params, "factor": factor} for factor, params in groups.items()],
-            lr=schedule.rate,
-            fused=crops.device.type == "cuda",
+            [{"params": params, "factor": factor} for factor, params in groups.items()], lr=schedule.rate, fused=True
         )
-        self.ema = copy.deepcopy(stage.trained.state_dict())
+        self.averages = copy.deepcopy(stage.trained.state_dict())
         self.step, self.seconds = 0, 0.0
         run.mkdir(parents=True, exist_ok=True)
         self.checkpoint = run / "checkpoint.pt"
         if self.checkpoint.exists():
             self._load()
         else:
-            stage.warm_start(crops, np.random.default_rng(schedule.seed))
-            self.ema = copy.deepcopy(stage.trained.state_dict())
+            stage.warm_start(crops, self._draws(0))
+            self.averages = copy.deepcopy(stage.trained.state_dict())
+        self.loss: nn.Module = stage if machine.share.count == 1 else DistributedDataParallel(stage)
 
     def train(self, log_every: int = 100, save_every: float = 60.0, validate_every: float = 600.0) -> Metrics:
         """Trains to the end of the budget; saves and validates by the clock (seconds). Returns the last figures."""
-        log = SummaryWriter(str(self.run))
-        saved = validated = time.monotonic()
-        mark, mark_step = saved, self.step
+        log = SummaryWriter(str(self.run)) if self.first else None
+        peak, flops = self.machine.peak_flops(), self._count_flops()
+        if self.machine.compile:  # only now: the operations of compiled code cannot be counted
+            self.stage.compile_parts()
+        saved = validated = self.seconds
+        mark, mark_step = self.seconds, self.step
+        now = time.monotonic()
         while (progress := self.schedule.progress(self.step, self.seconds)) < 1:
-            started = time.monotonic()
-            metrics = self._step(progress)
+            figures = self._step(progress)
             self.step += 1
-            now = time.monotonic()
-            self.seconds += now - started
+            if self.step % _CLOCK_EVERY and self.step % log_every and self.step != self.schedule.steps:
+                continue
+            self.machine.wait()
+            before, now = now, time.monotonic()
+            self.seconds = self.machine.agree(self.seconds + now - before)
             if self.step % log_every == 0:
-                speed = (self.step - mark_step) / (now - mark)
-                mark, mark_step = now, self.step
-                self._report(log, "train", metrics | {"steps_per_s": speed}, progress)
-            if now - saved > save_every:
+                speed = (self.step - mark_step) / (self.seconds - mark)
+                mark, mark_step = self.seconds, self.step
+                pixels = self.stage.batch * self.machine.share.count * self.stage.crop**2
+                speeds = {"steps_per_s": speed, "pixels_per_s": speed * pixels, "mfu": speed * flops / peak}
+                means = dict(zip(figures, self.machine.mean(list(figures.values())), strict=True))
+                self._report(log, "train", means | speeds, progress)
+            if self.seconds - saved > save_every:
                 self.save()
-                saved = time.monotonic()
-            if now - validated > validate_every:
+                saved = self.seconds
+            if self.seconds - validated > validate_every:
                 self._report(log, "valid", self.validate(), progress)
-                validated = mark = time.monotonic()
+                validated = self.seconds
+            now = time.monotonic()  # saving and validating are not on the budget
         self.save()
-        figures = self.validate()
-        self._report(log, "valid", figures, 1.0)
-        log.close()
-        return figures
+        metrics = self.validate()
+        self._report(log, "valid", metrics, 1.0)
+        if log:
+            log.close()
+        return metrics
 
-    def _step(self, progress: float) -> Metrics:
-        rng = np.random.default_rng((self.schedule.seed, self.step))
-        torch.manual_seed(int(rng.integers(2**62)))
+    def _draws(self, step: int) -> Draws:
+        return Draws(self.schedule.seed, step, self.machine.device, self.machine.share)
+
+    def _step(self, progress: float) -> Figures:
         for group in self.optimiser.param_groups:
             group["lr"] = group["factor"] * self.schedule.rate_at(self.step, progress)
         self.stage.trained.train()
-        device = self.crops.device
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss, metrics = self.stage.loss(self.crops, rng)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss, figures = self._backward(self.step, self.loss)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
-        if torch.isfinite(norm):
-            self.optimiser.step()
+        # The optimiser leaves out a step whose gradient is not finite, without the device being waited for.
+        self.optimiser.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
+        self.optimiser.step()
         decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            for name, value in self.stage.trained.state_dict().items():
-                self.ema[name].lerp_(value, 1 - decay)
-        return metrics | {"gradient": norm.item()}
+            trained = self.stage.trained.state_dict()
+            torch._foreach_lerp_([self.averages[name] for name in trained], list(trained.values()), 1 - decay)
+        return {"loss": loss.detach(), **figures, "gradient": norm}
+
+    def _backward(self, step: int, module: nn.Module) -> tuple[Tensor, Figures]:
+        draws = self._draws(step)
+        with self.machine.autocast():
+            loss, figures = module(self.crops, draws)
+        loss.backward()
+        return loss, figures
+
+    def _count_flops(self) -> float:
+        """Operations of a mean step of this process: forward and backward, convolutions and matrix products."""
+        self.stage.trained.train()
+        counter = FlopCounterMode(display=False)
+        with counter:
+            for step in range(_COUNTED_STEPS):
+                self._backward(step, self.stage)
+        return counter.get_total_flops() / _COUNTED_STEPS
 
     def validate(self) -> Metrics:
-        """Figures of the averaged weights on the validation pictures."""
+        """Figures of the averaged weights on the validation pictures; none but in the first process."""
+        if not (self.valid and self.first):
+            return {}
         with self.averaged(), torch.no_grad():
             self.stage.trained.eval()
-            return self.stage.validate(self.valid) if self.valid else {}
+            return self.stage.validate(self.valid)
 
     @contextlib.contextmanager
-    def averaged(self) -> Any:
+    def averaged(self) -> Iterator[None]:
         """The averaged weights in place of the trained ones."""
         trained = copy.deepcopy(self.stage.trained.state_dict())
-        self.stage.trained.load_state_dict(self.ema)
+        self.stage.trained.load_state_dict(self.averages)
         try:
             yield
         finally:
@@ -134,22 +174,25 @@ class Trainer:
 
     def save(self) -> None:
         """Writes the checkpoint beside its final name, then renames: a kill leaves the old or the new one, whole."""
+        if not self.first:
+            return
         state = {
             "step": self.step,
             "seconds": self.seconds,
             "stage": type(self.stage).__name__,
             "net": self.stage.net.state_dict(),
-            "ema": self.ema,
+            "ema": self.averages,
             "optimiser": self.optimiser.state_dict(),
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.checkpoint)
+        self._write(state, self.checkpoint)
         with self.averaged():
-            weights = {k: v.cpu() for k, v in self.stage.net.state_dict().items()}
-        partial = self.run / "weights.partial"
-        torch.save(weights, partial)
-        os.replace(partial, self.run / "weights.pt")
+            self._write({k: v.cpu() for k, v in self.stage.net.state_dict().items()}, self.run / "weights.pt")
+
+    @staticmethod
+    def _write(state: dict[str, Any], path: Path) -> None:
+        partial = path.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, path)
 
     def _load(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.crops.device, weights_only=True)
@@ -159,13 +202,15 @@ class Trainer:
             self.stage.net.load_state_dict(state["net"])
         except RuntimeError:
             raise InputError(f"{self.run} holds a run of another profile") from None
-        if state["ema"].keys() != self.ema.keys():
+        if state["ema"].keys() != self.averages.keys():
             raise InputError(f"{self.run} holds a run of another stage, which trains other parts")
-        self.ema = state["ema"]
+        self.averages = state["ema"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.seconds = state["step"], state["seconds"]
 
-    def _report(self, log: SummaryWriter, kind: str, metrics: Metrics, progress: float) -> None:
+    def _report(self, log: SummaryWriter | None, kind: str, metrics: Metrics, progress: float) -> None:
+        if log is None:
+            return
         for name, value in metrics.items():
             log.add_scalar(f"{kind}/{name}", value, self.step)
         text = "  ".join(f"{name} {value:.4g}" for name, value in metrics.items())

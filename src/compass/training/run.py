@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from compass.errors import InputError
 from compass.nets.compass import Compass
-from compass.nets.hyperprior import HyperpriorCodec
 from compass.nets.profiles import PROFILES
 from compass.training.data import Crops, read_pictures
 from compass.training.klt import recentre_for_residuals
 from compass.training.loop import Schedule, Trainer
+from compass.training.machine import Machine, close_machine, open_machine
 from compass.training.stages import BaseStage, EnhancementStage, Metrics, PredictorStage, Stage
 
 _START = re.compile(r"(?:(base|predictor|residual)=(?:(base|residual):)?)?(.*)")
@@ -36,16 +37,21 @@ class Run:
     crop: int
     batch: int
     starts: list[str]  # weights to start from, see `load_parts`
-    threads: int
+    threads: int = 1
     limit: int | None = None  # pictures to read
+    quality: float | None = None  # the only one to train; None for all
+    precision: str | None = None  # of `compass.training.machine.PRECISIONS`; None for the device's
+    compile: bool = False
 
 
 def build(profile: str) -> Compass:
-    """The untrained networks of a profile. Raises InputError on an unknown name."""
+    """The untrained networks of a profile; one that is a base codec alone has no predictor and no residual codec.
+
+    Raises InputError on an unknown name.
+    """
     if profile not in PROFILES:
         raise InputError(f"there is no profile {profile!r}, only {', '.join(PROFILES)}")
-    parts = PROFILES[profile]
-    return Compass(parts.codec(), parts.predictor(), parts.codec())
+    return PROFILES[profile].build()
 
 
 def load_parts(net: Compass, starts: list[str]) -> None:
@@ -71,39 +77,47 @@ def load_parts(net: Compass, starts: list[str]) -> None:
         except RuntimeError:
             raise InputError(f"{path} holds weights of another profile") from None
         if target == "residual" and source == "base":
-            assert isinstance(module, HyperpriorCodec)
             recentre_for_residuals(module)
 
 
 def train(run: Run) -> Metrics:
     """Runs, or resumes, the stage until its budget is spent; writes checkpoint.pt and weights.pt in its folder."""
-    torch.set_num_threads(run.threads)
-    torch.manual_seed(run.schedule.seed)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    net = build(run.profile)
-    load_parts(net, run.starts)
-    net.to(device)
+    machine = open_machine(run.precision, run.threads, run.compile)
+    try:
+        torch.manual_seed(run.schedule.seed)
+        net = build(run.profile)
+        load_parts(net, run.starts)
+        return make_trainer(run, net, machine).train()
+    finally:
+        close_machine()
+
+
+def make_trainer(run: Run, net: Compass, machine: Machine) -> Trainer:
+    """The stage of a run with its pictures read, ready to train `net` in place."""
+    net.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     net.requires_grad_(False)
     stage = make_stage(run, net)
-    trained = stage.trained.requires_grad_(True)
-    for name, parameter in trained.named_parameters():
-        if name.endswith("quantiles"):
-            parameter.requires_grad_(False)
-    valid = [_tensor(picture, device) for picture in read_pictures(run.valid)] if run.valid else []
-    crops = Crops(read_pictures(run.data, run.limit), run.crop, device)
-    return Trainer(stage, crops, valid, run.schedule, run.folder).train()
+    for name, parameter in stage.trained.named_parameters():
+        parameter.requires_grad_(not name.endswith("quantiles"))
+    valid = [_tensor(picture, machine.device) for picture in read_pictures(run.valid)] if run.valid else []
+    crops = Crops(read_pictures(run.data, run.limit), run.crop, machine.device)
+    return Trainer(stage, crops, valid, run.schedule, run.folder, machine)
 
 
 def make_stage(run: Run, net: Compass) -> Stage:
+    """Raises InputError if there is no such stage, or the profile has nothing that it could train."""
+    if run.stage not in STAGES:
+        raise InputError(f"there is no stage {run.stage!r}, only {', '.join(STAGES)}")
     if run.stage == "base":
-        return BaseStage(net, run.crop, run.batch, klt=PROFILES[run.profile].warm_start and not run.starts)
+        klt = PROFILES[run.profile].warm_start and not run.starts
+        return BaseStage(net, run.crop, run.batch, run.quality, klt)
+    if net.predictor is None:
+        raise InputError(f"the profile {run.profile} is a base codec alone: there is no stage {run.stage} for it")
     if run.stage == "predictor":
         return PredictorStage(net, run.crop, run.batch)
-    if run.stage in ("residual", "joint"):
-        return EnhancementStage(net, run.crop, run.batch, joint=run.stage == "joint")
-    raise InputError(f"there is no stage {run.stage!r}, only {', '.join(STAGES)}")
+    return EnhancementStage(net, run.crop, run.batch, run.quality, joint=run.stage == "joint")
 
 
-def _tensor(picture: object, device: torch.device) -> Tensor:
+def _tensor(picture: Image.Image, device: torch.device) -> Tensor:
     pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
     return pixels.to(device).float() / 255.0

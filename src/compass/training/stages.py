@@ -13,41 +13,68 @@ from compass.model.quality import LAMBDAS, MAX_QUALITY
 from compass.nets.compass import CodedLayer, Compass
 from compass.nets.predictor import BicubicPredictor
 from compass.training.data import Crops
+from compass.training.draws import Draws
 from compass.training.klt import KLT_LAYERS, KLT_RATE_FACTOR, start_from_klt
 
 Metrics = dict[str, float]
+Figures = dict[str, Tensor]  # of one step, still on the device
 _REFERENCE_LAMBDA = 0.0067
+_VALIDATED = (1.0, 2.0, 3.0, 4.0)  # qualities: the lambdas of the paper
 
 
-class Stage(ABC):
-    """One stage: a loss on a random batch, and figures on fixed pictures."""
+class Stage(nn.Module, ABC):
+    """One stage: `forward` is the loss of a random batch, `validate` yields figures on fixed pictures.
+
+    quality: None trains all qualities at once, a number that one alone (the fixed-lambda models of the paper).
+    """
 
     trained: nn.Module
-    crop: int
-    batch: int
 
-    def __init__(self, net: Compass) -> None:
-        self.net = net
+    def __init__(self, net: Compass, crop: int, batch: int, quality: float | None = None) -> None:
+        super().__init__()
+        self.net, self.crop, self.batch, self.quality = net, crop, batch, quality
 
-    def warm_start(self, crops: Crops, rng: np.random.Generator) -> None:  # noqa: B027 - most stages have none
+    def warm_start(self, crops: Crops, draws: Draws) -> None:
         """Called once before the first step of a fresh run."""
+
+    def compile_parts(self) -> None:
+        """Compiles what runs on the same shapes in every step; by default nothing."""
 
     def rate_factor(self, name: str) -> float:
         """Learning rate of a parameter of `trained`, as a factor of the schedule's."""
         return 1.0
 
+    def draw_quality(self, draws: Draws) -> Tensor:
+        """[batch] qualities, uniform over the whole range."""
+        drawn = draws.uniform(self.batch)[:, 0] * MAX_QUALITY
+        return drawn if self.quality is None else torch.full_like(drawn, self.quality)
+
     @abstractmethod
-    def loss(self, crops: Crops, rng: np.random.Generator) -> tuple[Tensor, Metrics]:
+    def forward(self, crops: Crops, draws: Draws) -> tuple[Tensor, Figures]:
         """Loss of one random batch."""
 
     @abstractmethod
     def validate(self, pictures: list[Tensor]) -> Metrics:
         """Figures on pictures [1, 3, H, W]; `cost` is the one to compare runs by, lower is better."""
 
-
-def draw_quality(count: int, rng: np.random.Generator, device: torch.device) -> Tensor:
-    """[count] qualities, uniform over the whole range."""
-    return torch.from_numpy(rng.uniform(0, MAX_QUALITY, count)).float().to(device)
+    def _validate_layers(self, net: Compass, pyramids: list[list[Tensor]]) -> Metrics:
+        """Mean cost of the layers above the base (or of the base, if alone) at each validated quality."""
+        figures: Metrics = {}
+        costs = []
+        for q in _VALIDATED if self.quality is None else (self.quality,):
+            bpps, psnrs = [], []
+            for pyramid in pyramids:
+                quality = torch.full((1,), q, device=pyramid[0].device)
+                layers = net(pyramid, [quality] * len(pyramid))
+                first = 1 if len(pyramid) > 1 else 0
+                for layer, target in zip(layers[first:], pyramid[first:], strict=True):
+                    cost, bpp, mse = rate_distortion(layer, target, quality)
+                    costs.append(balanced(cost, quality))
+                bpps.append(bpp)
+                psnrs.append(psnr(mse))
+            figures[f"bpp_q{q:g}"] = torch.stack(bpps).mean().item()
+            figures[f"psnr_q{q:g}"] = torch.stack(psnrs).mean().item()
+        return {"cost": torch.stack(costs).mean().item(), **figures}
 
 
 def lambdas(quality: Tensor) -> Tensor:
@@ -75,46 +102,47 @@ def psnr(mse: Tensor) -> Tensor:
 
 
 class BaseStage(Stage):
-    """The base codec alone, variable rate; with `klt` it starts as a block transform codec."""
+    """The base codec alone; with `klt` it starts as a block transform codec."""
 
-    def __init__(self, net: Compass, crop: int, batch: int, klt: bool) -> None:
-        super().__init__(net)
-        self.trained, self.crop, self.batch, self.klt = net.base, crop, batch, klt
+    def __init__(self, net: Compass, crop: int, batch: int, quality: float | None = None, klt: bool = False) -> None:
+        super().__init__(net, crop, batch, quality)
+        self.trained, self.klt = net.base, klt
 
-    def warm_start(self, crops: Crops, rng: np.random.Generator) -> None:
+    def warm_start(self, crops: Crops, draws: Draws) -> None:
         if self.klt:
-            start_from_klt(self.net.base, crops.draw(3000, min(64, self.crop // 16 * 16), rng))
+            start_from_klt(self.net.base, crops.draw(3000, min(64, self.crop // 16 * 16), draws))
+
+    def compile_parts(self) -> None:
+        self.net.base.compile()
 
     def rate_factor(self, name: str) -> float:
         return KLT_RATE_FACTOR if self.klt and name.startswith(KLT_LAYERS) else 1.0
 
-    def loss(self, crops: Crops, rng: np.random.Generator) -> tuple[Tensor, Metrics]:
-        x = crops.draw(self.batch, self.crop, rng)
-        quality = draw_quality(self.batch, rng, x.device)
+    def forward(self, crops: Crops, draws: Draws) -> tuple[Tensor, Figures]:
+        x = crops.draw(self.batch, self.crop, draws)
+        quality = self.draw_quality(draws)
         (layer,) = self.net([x], [quality])
         cost, bpp, mse = rate_distortion(layer, x, quality)
-        loss = balanced(cost, quality)
-        return loss, {"loss": loss.item(), "bpp": bpp.mean().item(), "psnr": psnr(mse).mean().item()}
+        return balanced(cost, quality), {"bpp": bpp.mean(), "psnr": psnr(mse).mean()}
 
     def validate(self, pictures: list[Tensor]) -> Metrics:
-        return _validate_layers(self.net, [[p] for p in pictures])
+        return self._validate_layers(self.net, [[p] for p in pictures])
 
 
 class PredictorStage(Stage):
     """The predictor alone, L1 loss, on clean pairs (paper, supplement A)."""
 
     def __init__(self, net: Compass, crop: int, batch: int) -> None:
-        super().__init__(net)
-        self.trained, self.crop, self.batch = net.predictor, crop, batch
+        super().__init__(net, crop, batch)
+        assert net.predictor is not None
+        self.trained = net.predictor
 
-    def loss(self, crops: Crops, rng: np.random.Generator) -> tuple[Tensor, Metrics]:
-        x = crops.draw(self.batch, self.crop, rng)
-        size = max(8, round(self.crop / draw_ratio(rng)))
-        lower = reduce(x, (size, size))
-        prediction = self.net.predict(lower, (self.crop, self.crop))
-        loss = (prediction - x).abs().mean()
+    def forward(self, crops: Crops, draws: Draws) -> tuple[Tensor, Figures]:
+        x = crops.draw(self.batch, self.crop, draws)
+        size = max(8, round(self.crop / draw_ratio(draws.host)))
+        prediction = self.net.predict(reduce(x, (size, size)), (self.crop, self.crop))
         mse = ((prediction - x) ** 2).mean(dim=(1, 2, 3))
-        return loss, {"loss": loss.item(), "psnr": psnr(mse).mean().item()}
+        return (prediction - x).abs().mean(), {"psnr": psnr(mse).mean()}
 
     def validate(self, pictures: list[Tensor]) -> Metrics:
         errors = []
@@ -132,66 +160,43 @@ class EnhancementStage(Stage):
     With `joint` the predictor is trained along; without it bicubic interpolation stands in for it.
     """
 
-    def __init__(self, net: Compass, crop: int, batch: int, joint: bool) -> None:
-        super().__init__(net)
-        self.crop, self.batch = crop, batch
-        parts = {"residual": net.residual, "predictor": net.predictor}
-        self.trained = nn.ModuleDict(parts if joint else {"residual": net.residual})
+    def __init__(self, net: Compass, crop: int, batch: int, quality: float | None = None, joint: bool = True) -> None:
+        super().__init__(net, crop, batch, quality)
+        assert net.residual is not None
+        assert net.predictor is not None
+        parts: dict[str, nn.Module] = {"residual": net.residual}
+        self.trained = nn.ModuleDict(parts | {"predictor": net.predictor} if joint else parts)
         self.chain = net if joint else Compass(net.base, BicubicPredictor(), net.residual)
 
     def rate_factor(self, name: str) -> float:
         return KLT_RATE_FACTOR if name.removeprefix("residual.").startswith(KLT_LAYERS) else 1.0
 
-    def loss(self, crops: Crops, rng: np.random.Generator) -> tuple[Tensor, Metrics]:
-        x = crops.draw(self.batch, self.crop, rng)
-        pyramid = [reduce(x, (side, side)) for side in draw_sides(self.crop, rng)] + [x]
-        quality = draw_quality(self.batch, rng, x.device)
+    def forward(self, crops: Crops, draws: Draws) -> tuple[Tensor, Figures]:
+        x = crops.draw(self.batch, self.crop, draws)
+        pyramid = [reduce(x, (side, side)) for side in draw_sides(self.crop, draws.host)] + [x]
+        quality = self.draw_quality(draws)
         qualities = [quality]
         for _ in pyramid[1:]:  # one sample in four lets each layer choose its own quality
-            own = draw_quality(self.batch, rng, x.device)
-            alone = torch.from_numpy(rng.random(self.batch) < 0.25).to(x.device)
+            own, alone = self.draw_quality(draws), draws.uniform(self.batch)[:, 0] < 0.25
             qualities.append(torch.where(alone, own, quality))
         layers = self.chain(pyramid, qualities)
-        costs, bpp, mse = [], [], []
+        costs = []
         for layer, target, q in zip(layers[1:], pyramid[1:], qualities[1:], strict=True):
-            cost, layer_bpp, layer_mse = rate_distortion(layer, target, q)
+            cost, bpp, mse = rate_distortion(layer, target, q)
             costs.append(balanced(cost, q))
-            bpp.append(layer_bpp.mean())
-            mse.append(psnr(layer_mse).mean())
-        loss = torch.stack(costs).mean()
-        return loss, {"loss": loss.item(), "bpp": bpp[-1].item(), "psnr": mse[-1].item()}
+        return torch.stack(costs).mean(), {"bpp": bpp.mean(), "psnr": psnr(mse).mean()}
 
     def validate(self, pictures: list[Tensor]) -> Metrics:
         pyramids = []
         for p in pictures:
             h, w = p.shape[2:]
             pyramids.append([reduce(p, (h // 4, w // 4)), reduce(p, (h // 2, w // 2)), p])
-        return _validate_layers(self.chain, pyramids)
-
-
-def _validate_layers(net: Compass, pyramids: list[list[Tensor]]) -> Metrics:
-    """Mean cost of the layers above the base (or of the base, if alone) at qualities 1 to 4."""
-    figures: Metrics = {}
-    costs = []
-    for q in (1, 2, 3, 4):
-        bpps, psnrs = [], []
-        for pyramid in pyramids:
-            quality = torch.full((1,), float(q), device=pyramid[0].device)
-            layers = net(pyramid, [quality] * len(pyramid))
-            first = 1 if len(pyramid) > 1 else 0
-            for layer, target in zip(layers[first:], pyramid[first:], strict=True):
-                cost, bpp, mse = rate_distortion(layer, target, quality)
-                costs.append(balanced(cost, quality))
-            bpps.append(bpp)
-            psnrs.append(psnr(mse))
-        figures[f"bpp_q{q}"] = torch.stack(bpps).mean().item()
-        figures[f"psnr_q{q}"] = torch.stack(psnrs).mean().item()
-    return {"cost": torch.stack(costs).mean().item(), **figures}
+        return self._validate_layers(self.chain, pyramids)
 
 
 def draw_ratio(rng: np.random.Generator) -> float:
-    """Ratio of neighbouring layers: mostly 1 to 2, a tail to 4."""
-    return float(rng.uniform(1, 2) if rng.random() < 0.75 else rng.uniform(2, 4))
+    """Ratio of two layers: dense between 1 and 2, reaching 4."""
+    return float(rng.uniform(1.0, 2.0) if rng.random() < 0.75 else rng.uniform(2.0, 4.0))
 
 
 def draw_sides(crop: int, rng: np.random.Generator) -> list[int]:

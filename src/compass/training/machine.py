@@ -1,0 +1,89 @@
+"""What a run trains on: the device, its arithmetic, how fast that can be, and the other processes of the run."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed
+
+from compass.errors import InputError
+from compass.training.draws import Share
+
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Device and arithmetic of one process, and its share of every batch."""
+
+    device: torch.device
+    precision: str  # of convolutions and matrix products, one of PRECISIONS; weights and rates stay in fp32
+    share: Share
+    compile: bool = False  # what has fixed shapes is compiled by torch.compile
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def peak_flops(self) -> float:
+        """Operations per second of a large matrix product, measured: what the device can do at best."""
+        side = 8192 if self.device.type == "cuda" else 1024
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        a = torch.ones(side, side, device=self.device, dtype=dtype)
+        best = float("inf")
+        for _ in range(5):
+            self.wait()
+            started = time.perf_counter()
+            a @ a
+            self.wait()
+            best = min(best, time.perf_counter() - started)
+        return 2 * side**3 / best
+
+    def wait(self) -> None:
+        """Until the device has done what it was told to."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def agree(self, value: float) -> float:
+        """The first process's value, in all processes."""
+        if self.share.count == 1:
+            return value
+        shared = torch.tensor(value, dtype=torch.float64, device=self.device)
+        distributed.broadcast(shared, 0)
+        return float(shared.item())
+
+    def mean(self, values: list[Tensor]) -> list[float]:
+        """Means over all processes of numbers that each has its own of."""
+        stacked = torch.stack([value.detach().float() for value in values])
+        if self.share.count > 1:
+            distributed.all_reduce(stacked)
+        return [float(value) for value in stacked / self.share.count]
+
+
+def open_machine(precision: str | None, threads: int, compile: bool = False) -> Machine:
+    """The machine of this process: a GPU if there is one; its share if `torchrun` started it.
+
+    precision: by default bf16 on a GPU, fp32 on a CPU. Raises InputError if there is no such precision.
+    """
+    torch.set_num_threads(threads)
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.benchmark = True  # shapes repeat from step to step
+        torch.set_float32_matmul_precision("high")
+    if precision is None:
+        precision = "bf16" if device.type == "cuda" else "fp32"
+    if precision not in PRECISIONS:
+        raise InputError(f"there is no precision {precision!r}, only {', '.join(PRECISIONS)}")
+    if count > 1 and not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Machine(device, precision, Share(int(os.environ.get("RANK", "0")), count), compile)
+
+
+def close_machine() -> None:
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
