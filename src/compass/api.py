@@ -21,8 +21,8 @@ from compass.picture.pyramid import complete_sizes, sizes_from_scales
 
 def encode(
     image: Image.Image | ArrayLike,
-    scales: Sequence[float] = (1 / 4, 1 / 2, 1),
-    quality: float | Sequence[float] = 3,
+    scales: Sequence[float] | None = None,
+    quality: float | Sequence[float] | None = None,
     model: str | Path | None = None,
     *,
     sizes: Sequence[tuple[int, int | None]] | None = None,
@@ -31,20 +31,22 @@ def encode(
     """Codes a picture in layers.
 
     image: a Pillow picture (RGB, grey, palette) or uint8 array [H, W, 3] or [H, W].
-    scales: ascending fractions of the picture's size in (0, 1], one per layer; `sizes` takes (width, height)
-    instead, height None for the picture's aspect ratio.
-    quality: 0 to 6, one for all layers or one per layer; 1 to 4 are the lambdas of the COMPASS paper.
+    scales: ascending fractions of the picture's size in (0, 1], one per layer, by default 1/4, 1/2, 1, or 1 alone if
+    the model codes one layer only; `sizes` takes (width, height) instead, height None for the picture's aspect ratio.
+    quality: 0 to 6, one for all layers or one per layer, by default 3; 1 to 4 are the lambdas of the COMPASS paper.
     model: name of a shipped model or a model file. threads: 0 for one per processor.
     Raises InputError on anything that cannot be coded, ModelError if there is no such model.
     """
     picture = to_codable(image if isinstance(image, Image.Image) else _from_array(image))
+    loaded = models.load(model, threads)
     if sizes is not None:
         layers = complete_sizes(picture.size, sizes)
     else:
-        layers = sizes_from_scales(picture.size, scales)
-    values = [float(q) for q in np.ravel(quality)]
-    qualities = values if np.ndim(quality) else values * len(layers)
-    data, _ = encoder.encode_layers(picture, layers, qualities, models.load(model, threads))
+        layers = sizes_from_scales(picture.size, loaded.default_scales if scales is None else scales)
+    chosen = loaded.default_quality if quality is None else quality
+    values = [float(q) for q in np.ravel(chosen)]
+    qualities = values if np.ndim(chosen) else values * len(layers)
+    data, _ = encoder.encode_layers(picture, layers, qualities, loaded)
     return data
 
 

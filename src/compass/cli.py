@@ -31,13 +31,19 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
 def encode(
     source: Input,
     target: Output,
-    scales: Annotated[str, typer.Option(help="Ascending fractions of the picture's size.")] = "1/4,1/2,1",
+    scales: Annotated[
+        str | None,
+        typer.Option(
+            help="Ascending fractions of the picture's size. [default: 1/4,1/2,1, or 1 with a one-layer model]"
+        ),
+    ] = None,
     sizes: Annotated[
         str | None, typer.Option(help="Ascending sizes instead: 320x,800x600 (no height: by aspect).")
     ] = None,
     quality: Annotated[
-        str, typer.Option("-q", "--quality", help="0 (small) to 6 (good), or one per layer: 2,3,4.")
-    ] = "3",
+        str | None,
+        typer.Option("-q", "--quality", help="0 (small) to 6 (good), or one per layer: 2,3,4. [default: 3]"),
+    ] = None,
     model: ModelName = None,
     threads: Threads = 0,
     force: Force = False,
@@ -45,8 +51,8 @@ def encode(
     """Code a picture into one layered file."""
     _check_target(target, force)
     parsed_sizes = None if sizes is None else [_parse_size(text) for text in sizes.split(",")]
-    parsed_scales = [_parse_number(text, "scale") for text in scales.split(",")]
-    qualities = [_parse_number(text, "quality") for text in quality.split(",")]
+    parsed_scales = None if scales is None else [_parse_number(text, "scale") for text in scales.split(",")]
+    qualities = None if quality is None else [_parse_number(text, "quality") for text in quality.split(",")]
 
     from compass import api
     from compass.picture.files import read_picture, write_bytes
@@ -54,7 +60,7 @@ def encode(
     data = api.encode(
         read_picture(source),
         parsed_scales,
-        qualities[0] if len(qualities) == 1 else qualities,
+        qualities[0] if qualities is not None and len(qualities) == 1 else qualities,
         sizes=parsed_sizes,
         model=model,
         threads=threads,
@@ -169,6 +175,7 @@ def export(
     card: Annotated[Path | None, typer.Option(help="JSON with what the model card should say.")] = None,
     start: Annotated[list[str] | None, typer.Option(help="Parts to take from other runs, PART=FILE.")] = None,
     base_only: Annotated[bool, typer.Option(help="Leave out the enhancement layers.")] = False,
+    quality: Annotated[float | None, typer.Option(min=0, max=6, help="The only one that it was trained for.")] = None,
     force: Force = False,
 ) -> None:
     """Turn trained weights into a model file (needs the [train] extra)."""
@@ -180,7 +187,8 @@ def export(
         details = json.loads(card.read_text()) if card else {}
     except (OSError, ValueError) as error:
         raise InputError(f"{card} is no card in JSON: {error}") from None
-    exporting.export_model(net, target, {"name": target.stem, "profile": profile, **details}, base_only)
+    details = {"name": target.stem, "profile": profile, **({} if quality is None else {"quality": quality}), **details}
+    exporting.export_model(net, target, details, base_only)
 
 
 @app.callback(invoke_without_command=True)

@@ -29,13 +29,16 @@ def encode_layers(
 ) -> tuple[bytes, list[EncodedLayer]]:
     """Codes a picture (mode RGB or L) in layers of these sizes, ascending, each at its own quality in [0, 6].
 
-    Returns the file and its layers. Raises InputError on a wrong number of qualities, ModelError if the model
-    cannot code that many layers.
+    Returns the file and its layers. Raises InputError on a wrong number of qualities or one that the model cannot
+    code at, ModelError if it cannot code that many layers.
     """
     if len(qualities) != len(sizes):
         raise InputError(f"{len(qualities)} qualities were given for {len(sizes)} layers")
     if picture.mode not in container.COLOURS:
         raise InputError(f"pictures of mode {picture.mode} cannot be coded, only RGB and grey")
+    model.check_layers(len(sizes))
+    for quality in qualities:
+        model.check_quality(quality)
     colour = picture.mode
     codes = [quality_scale.to_code(q) for q in qualities]
     below: Pixels | None = None

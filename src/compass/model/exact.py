@@ -1,8 +1,8 @@
-"""Networks in fixed point: the same integers on every machine.
+"""Hyper-synthesis in fixed point: the same integers on every machine.
 
-What the hyper-synthesis and the context network yield selects the probability tables, so encoder and decoder must
-agree on it to the last bit. Weights and activations are integers carried in float64: every product and partial sum
-stays below 2^53, so an ordinary BLAS adds them exactly in any order. `docs/format.md` has the arithmetic.
+What h_s yields selects the probability tables, so encoder and decoder must agree on it to the last bit. Weights
+and activations are integers carried in float64: every product and partial sum stays below 2^53, so an ordinary
+BLAS adds them exactly in any order. `docs/format.md` has the arithmetic.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def from_symbols(symbols: NDArray[np.integer], medians: Integers) -> Integers:
 
 
 def run(layers: list[Layer], x: Integers) -> Integers:
-    """Output of a network for x [C, h, w], both at ACTIVATION_BITS."""
+    """Output of h_s for x [C, h, w], both at ACTIVATION_BITS."""
     activations: Exact = np.clip(x, -ACTIVATION_LIMIT, ACTIVATION_LIMIT).astype(np.float64)
     for layer in layers:
         activations = layer(activations)

@@ -103,15 +103,38 @@ class Model:
     def hash(self) -> bytes:
         return bytes.fromhex(self.card["hash"])
 
+    @property
+    def one_layer(self) -> bool:
+        """Whether the model is a base codec alone."""
+        return "residual/entropy.npz" not in self._members
+
+    @property
+    def default_scales(self) -> tuple[float, ...]:
+        return (1.0,) if self.one_layer else (1 / 4, 1 / 2, 1.0)
+
+    @property
+    def default_quality(self) -> float:
+        return float(self.card.get("quality", 3.0))
+
+    def check_layers(self, count: int) -> None:
+        """Raises ModelError if the model cannot code so many layers."""
+        if count > 1 and self.one_layer:
+            raise ModelError(f"the model {self.name} codes one layer only")
+
+    def check_quality(self, quality: float) -> None:
+        """Raises InputError if the model was trained for another quality alone."""
+        if "quality" in self.card and quality != self.default_quality:
+            raise InputError(f"the model {self.name} codes at quality {self.default_quality:g} only, not {quality:g}")
+
     @cached_property
     def residual(self) -> PictureCodec:
         """Codec of the enhancement layers. Raises ModelError in a model that has none."""
-        if "residual/entropy.npz" not in self._members:
-            raise ModelError(f"the model {self.name} codes one layer only")
+        self.check_layers(2)
         return PictureCodec(self._members, "residual/", self._threads)
 
     @cached_property
     def _predictor(self) -> InferenceSession:
+        self.check_layers(2)
         return _session(self._members["predictor.onnx"], self._threads)
 
     def predict(self, lower: Floats, size: tuple[int, int]) -> Floats:

@@ -49,10 +49,9 @@ def unpack_entropy(data: bytes) -> LatentCoder:
             scale_shift=arrays["scale_shift"].astype(np.int64),
             thresholds=arrays["thresholds"],
             medians=medians,
-            layers=_layers(arrays, ""),
+            layers=_layers(arrays),
             z_tables=[Table(part) for part in _frequencies(arrays, "z")],
             y_tables=[Table(part) for part in _frequencies(arrays, "y")],
-            context=_layers(arrays, "context_") if "context_layers" in arrays else [],
         )
 
 
@@ -66,10 +65,10 @@ def _hyperprior_arrays(coder: HyperpriorCoder) -> Arrays:
     }
     arrays |= _frequency_arrays("y", [table.frequencies for table in coder.y_tables])
     arrays |= _frequency_arrays("z", [table.frequencies for table in coder.z_tables])
-    arrays |= _weight_arrays(coder.layers, "")
-    if coder.context:
-        arrays["context_layers"] = np.array([_kind(layer) for layer in coder.context])
-        arrays |= _weight_arrays(coder.context, "context_")
+    for i, layer in enumerate(coder.layers):
+        if isinstance(layer, exact.Convolution | exact.TransposedConvolution):
+            arrays[f"weight{i}"] = layer.weight.astype(np.int32)
+            arrays[f"bias{i}"] = layer.bias.astype(np.int64)
     return arrays
 
 
@@ -85,22 +84,13 @@ def _frequencies(arrays: NpzFile, name: str) -> list[NDArray[np.int64]]:
     return np.split(arrays[f"{name}_frequencies"].astype(np.int64), ends)
 
 
-def _weight_arrays(layers: list[exact.Layer], prefix: str) -> Arrays:
-    arrays: Arrays = {}
-    for i, layer in enumerate(layers):
-        if isinstance(layer, exact.Convolution | exact.TransposedConvolution):
-            arrays[f"{prefix}weight{i}"] = layer.weight.astype(np.int32)
-            arrays[f"{prefix}bias{i}"] = layer.bias.astype(np.int64)
-    return arrays
-
-
-def _layers(arrays: NpzFile, prefix: str) -> list[exact.Layer]:
+def _layers(arrays: NpzFile) -> list[exact.Layer]:
     layers: list[exact.Layer] = []
-    for i, kind in enumerate(arrays[f"{prefix}layers"]):
+    for i, kind in enumerate(arrays["layers"]):
         name, _, number = str(kind).partition(" ")
         if name in ("conv", "deconv"):
             make = exact.Convolution if name == "conv" else exact.TransposedConvolution
-            layers.append(make(arrays[f"{prefix}weight{i}"].astype(float), arrays[f"{prefix}bias{i}"].astype(float)))
+            layers.append(make(arrays[f"weight{i}"].astype(float), arrays[f"bias{i}"].astype(float)))
         elif name == "leaky":
             layers.append(exact.LeakyReLU(int(number)))
         elif name == "shuffle":

@@ -30,7 +30,6 @@ class Transforms:
     latent: int
     hyper: int
     log_scale: bool  # h_s yields table levels (logarithmic) instead of standard deviations
-    context: nn.Module | None = None  # (output of h_s, first half of y) [B, 3M, h, w] -> correction [B, 2M, h, w]
 
 
 class CodedLatent(NamedTuple):
@@ -72,15 +71,13 @@ def _interpolate(table: Tensor, quality: Tensor) -> Tensor:
 class HyperpriorCodec(nn.Module):
     """Codes a picture, or the residual of one, through a latent with a Gaussian conditional prior.
 
-    With a context network y is coded in two steps, as a checkerboard in each channel: the second step's scales and
-    means are corrected by what the first has decoded (after He et al., CVPR 2021, and DCVC-HEM, Li et al. 2022).
     With `variable_rate` a quality in [0, 6] must be given to `forward`; without it the codec has one fixed rate.
     """
 
     def __init__(self, transforms: Transforms, variable_rate: bool = True) -> None:
         super().__init__()
         self.g_a, self.g_s = transforms.g_a, transforms.g_s
-        self.h_a, self.h_s, self.context = transforms.h_a, transforms.h_s, transforms.context
+        self.h_a, self.h_s = transforms.h_a, transforms.h_s
         self.latent, self.hyper, self.log_scale = transforms.latent, transforms.hyper, transforms.log_scale
         self.entropy_bottleneck = FactorizedPrior(transforms.hyper)
         self.gain = QualityGain(transforms.latent) if variable_rate else None
@@ -102,30 +99,18 @@ class HyperpriorCodec(nn.Module):
         gain, shift = self.quality_terms(quality)
         y = self.g_a(x).float() * gain
         z = self.h_a(y).float()
-        scales, means = self.gaussian(self.entropy_bottleneck.quantise(z), y, shift)
+        scales, means = self.gaussian(self.entropy_bottleneck.quantise(z), y.shape[2:], shift)
         symbols = round_ste(y - means)
         bits_y = gaussian_bits(add_noise(y) - means if self.training else symbols, scales)
         picture = self.g_s((symbols + means) / gain).float()[:, :, : x.shape[2], : x.shape[3]]
         return CodedLatent(picture, bits_y, self.entropy_bottleneck.bits(z))
 
-    def gaussian(self, z_hat: Tensor, y: Tensor, shift: Tensor | float) -> tuple[Tensor, Tensor]:
-        """Scales and means [B, M, h, w] of the latent y [B, M, h, w], from the quantised hyper-latent."""
+    def gaussian(self, z_hat: Tensor, size: torch.Size, shift: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Scales and means [B, M, h, w] of the latent, from the quantised hyper-latent."""
         with torch.autocast(z_hat.device.type, enabled=False):
-            prior = self.h_s(z_hat)[:, :, : y.shape[2], : y.shape[3]]
-            scales, means = prior.chunk(2, dim=1)
-            if self.context is not None:
-                first = checkerboard(y)
-                known = torch.where(first, round_ste(y - means) + means, 0.0)
-                corrected = prior + self.context(torch.cat((prior, known), dim=1))
-                scales, means = torch.where(first.repeat(2, 1, 1), prior, corrected).chunk(2, dim=1)
+            scales, means = self.h_s(z_hat)[:, :, : size[0], : size[1]].chunk(2, dim=1)
         scales = scale_of_level(scales + shift) if self.log_scale else lower_bound(scales, SCALE_MIN)
         return scales, means
-
-
-def checkerboard(y: Tensor) -> Tensor:
-    """[M, h, w]: whether channel + row + column is even, for a latent [B, M, h, w]."""
-    channel, row, column = (torch.arange(n, device=y.device) for n in y.shape[1:])
-    return (channel[:, None, None] + row[:, None] + column) % 2 == 0
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

@@ -53,7 +53,7 @@ def round_to_half(net: nn.Module) -> None:
     """Rounds all weights that the ONNX graphs will hold to half precision. Entropy models stay exact."""
     with torch.no_grad():
         for name, parameter in net.named_parameters():
-            if not re.search(r"(^|\.)(h_s|context|entropy_bottleneck|gain)\.", name):
+            if not re.search(r"(^|\.)(h_s|entropy_bottleneck|gain)\.", name):
                 parameter.copy_(parameter.half().float())
                 if not torch.isfinite(parameter).all():
                     raise InputError(f"the weight {name} is too large for half precision")
@@ -85,9 +85,7 @@ def hyperprior_coder(codec: HyperpriorCodec) -> HyperpriorCoder:
         thresholds = scale_table()[:-1] * np.exp(LOG_SCALE_STEP / 2)  # geometric middle of neighbouring levels
     shift = np.zeros((len(LAMBDAS), codec.latent)) if codec.gain is None else _array(codec.gain.scale_shift)
     layers = [_exact_layer(module) for module in codec.h_s.children()]
-    context = [_exact_layer(module) for module in codec.context.children()] if codec.context is not None else []
     exact.check_range(layers)
-    exact.check_range(context)
     medians = _array(codec.entropy_bottleneck.medians).ravel()
     return HyperpriorCoder(
         log_gain=_log_gain(codec),
@@ -97,7 +95,6 @@ def hyperprior_coder(codec: HyperpriorCodec) -> HyperpriorCoder:
         layers=layers,
         z_tables=[Table(f) for f in _density_frequencies(codec.entropy_bottleneck, np.ones_like(medians))],
         y_tables=[gaussian_table(scale) for scale in scale_table()],
-        context=context,
     )
 
 
