@@ -29,6 +29,7 @@ check: lint types test
 # results/symbols.json needs the weights of the training run and is made by hand: benchmarks/symbols.py.
 results: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/kodak.py $(KODAK)
+	$(DEV)/bin/python benchmarks/base.py $(KODAK)
 	$(DEV)/bin/python benchmarks/shapes.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/drift.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/speed.py

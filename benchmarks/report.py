@@ -21,11 +21,12 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PAPER_QUALITIES = (1.0, 2.0, 3.0, 4.0)
 BEGIN, END = "<!-- figures: made by benchmarks/report.py -->", "<!-- end of figures -->"
+_BASE_ANCHORS = ("mbt2018-mean", "bmshj2018-factorized", "jpeg2000", "webp", "bpg_444_x265_ycbcr", "av1", "vtm")
 Points = list[tuple[float, float]]
 
 
 def main() -> None:
-    kodak, shapes, speed, symbols = (load(f"{name}.json") for name in ("kodak", "shapes", "speed", "symbols"))
+    kodak, base, shapes, speed, symbols = (load(f"{n}.json") for n in ("kodak", "base", "shapes", "speed", "symbols"))
     published = load("anchors/published.json")["codecs"]
     peers = load("anchors/three-layers.json")["peers"]
     curves = own_curves(kodak)
@@ -33,6 +34,7 @@ def main() -> None:
     summary = summarise(curves, anchor)
 
     plot(curves, published, peers)
+    plot_base(base, published)
     text = "\n".join(
         [
             "# Results",
@@ -42,6 +44,7 @@ def main() -> None:
             "",
             *kodak_section(kodak),
             *bd_section(summary, published, peers, anchor),
+            *base_section(base, published, load("anchors/small-sizes.json")["peers"]),
             *exactness_section(kodak, symbols),
             *shapes_section(shapes),
             *bits_section(kodak),
@@ -145,6 +148,71 @@ def bd_section(
         "% of that of one file per layer (targets +10 % and -15 %).",
         "",
     ]
+
+
+def base_points(entry: dict[str, Any], scale: float, fractions: tuple[float, ...] = (0.0, 0.5)) -> Points:
+    """Rate and PSNR of a base codec at one size, at the qualities with these fractions."""
+    rows = [row for row in entry["rows"] if row["scale"] == scale and row["quality"] % 1 in fractions]
+    return [(row["bpp"], row["psnr_rgb"]) for row in rows]
+
+
+def base_section(base: dict[str, Any], published: dict[str, Any], small: list[dict[str, Any]]) -> list[str]:
+    """Every model's base codec alone: against published curves, between trained qualities, small."""
+    lines = ["## Base codecs alone", ""]
+    head = [
+        "model",
+        *(published[name]["name"] for name in _BASE_ANCHORS),
+        "at qualities 0.5, 1.5, ... against 0, 1, ...",
+    ]
+    rows = []
+    for name, entry in base.items():
+        points = base_points(entry, 1.0)
+        cells = [f"{bd_rate(points_of(published[anchor]), points):+.1f} %" for anchor in _BASE_ANCHORS]
+        between = bd_rate(base_points(entry, 1.0, (0.0,)), base_points(entry, 1.0, (0.5,)))
+        rows.append([name, *cells, f"{between:+.2f} %"])
+    lines += [
+        "One layer, whole pictures, 13 qualities from 0 to 6; BD-rate against published curves. The "
+        "last column compares the interpolated qualities with the trained ones.",
+        "",
+        *table(head, rows),
+        "![Base codecs and published curves](base.svg)",
+        "",
+        "The same codecs on reduced pictures, as lower layers use them: BD-rate against recorded peers at that size.",
+        "",
+    ]
+    columns = [(peer["scale"], peer["file"].removeprefix("simulcast-")) for peer in small]
+    rows = []
+    for name, entry in base.items():
+        cells = []
+        for peer in small:
+            anchor = [(p["bpp"], p["psnr_rgb"]) for p in peer["points"]]
+            cells.append(f"{bd_rate(anchor, base_points(entry, peer['scale'])):+.1f} %")
+        rows.append([name, *cells])
+    lines += table(["model", *(f"{peer} at {scale:g}" for scale, peer in columns)], rows)
+    for name, entry in base.items():
+        lines += [f"`{name}` ({entry['hash']}), `{entry['command']}`:", ""]
+        by_quality: dict[float, list[str]] = {}
+        for row in entry["rows"]:
+            cells = by_quality.setdefault(row["quality"], [f"{row['quality']:g}"])
+            cells += [f"{row['bpp']:.4f}", f"{row['psnr_rgb']:.2f}"]
+        scales = list(dict.fromkeys(row["scale"] for row in entry["rows"]))
+        head = ["quality"] + [text for scale in scales for text in (f"bpp at {scale:g}", "dB")]
+        lines += table(head, by_quality.values())
+    return lines
+
+
+def plot_base(base: dict[str, Any], published: dict[str, Any]) -> None:
+    figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
+    styles = ("k-", "k--", "0.5", "C2--", "C1--", "C4--")
+    names = ("mbt2018-mean", "bmshj2018-factorized", "jpeg2000", "bpg_444_x265_ycbcr", "av1", "vtm")
+    for name, style in zip(names, styles, strict=True):
+        draw(axes, points_of(published[name]), style, f"{published[name]['name']} (published)", 1)
+    for name, entry in base.items():
+        draw(axes, base_points(entry, 1.0), "o-", f"compass, base of {name}", 2)
+    axes.set(xlabel="bits per pixel", ylabel="PSNR, dB", xlim=(0, 1.6), ylim=(25, 38))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    figure.savefig(RESULTS / "base.svg", metadata={"Date": None})
 
 
 def exactness_section(kodak: dict[str, Any], symbols: dict[str, Any]) -> list[str]:

@@ -21,6 +21,8 @@ from PIL import Image
 from compass.codec.layer import codec_of, finish_layer, predict_layer, to_planes
 from compass.model import exact
 from compass.model import model as models
+from compass.model.hyperprior import HyperpriorCoder
+from compass.model.latent import gain
 from compass.model.model import PictureCodec
 from compass.nets.exact import run_by_torch
 from compass.nets.hyperprior import HyperpriorCodec
@@ -68,12 +70,14 @@ def main() -> None:
 
 def compare(ours: PictureCodec, theirs: HyperpriorCodec, x: np.ndarray, code: int, totals: dict[str, int]) -> None:
     payload = ours.encode(x, code).payload
-    z, symbols, means = ours.decode_symbols(payload, x.shape[1:], code)
-    latent = ours.latent
+    symbols, z, values = ours.decode_latent(payload, x.shape[1:], code)
+    coder = ours.latent
+    assert isinstance(coder, HyperpriorCoder)
     with torch.no_grad():
-        y = theirs.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(latent.gain(code))
+        y = theirs.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(gain(coder, code))
         z_torch = torch.round(theirs.h_a(y))[0].numpy().astype(np.int64)
-    raw, raw_torch = (run(latent.layers, z, latent.medians) for run in (exact.run, run_by_torch))
+    means = values - symbols
+    raw, raw_torch = (run(coder.layers, exact.from_symbols(z, coder.medians)) for run in (exact.run, run_by_torch))
     totals["layers"] += 1
     totals["symbols"] += symbols.size + z.size
     totals["conditions_that_differ"] += int((raw != raw_torch).sum())

@@ -13,7 +13,7 @@ from PIL import Image
 
 _COMMAND = (
     "from compass.training import loop; f = loop.Trainer.train\n"
-    "loop.Trainer.train = lambda self: f(self, log_every=1)\n"
+    "loop.Trainer.train = lambda self, pause: f(self, pause, log_every=1)\n"
     "from compass.cli import main; main()\n"
 )
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
+import compass
+from compass.evaluation import single_layer
 from compass.evaluation.bdrate import bd_rate
 from compass.evaluation.kodak import means, measure_picture, psnr, verify
 from tests.conftest import PARROTS
@@ -51,3 +55,13 @@ def test_rows_of_a_picture_add_up(tiny_model_path, tmp_path):
     assert verify([row], tmp_path, str(tiny_model_path), 1) == []
     row["layers"][1]["sha256"] = "0" * 64
     assert verify([row], tmp_path, str(tiny_model_path), 2) == [f"{tmp_path}/parrots-q3.cmps layer 1"]
+
+
+def test_single_layer_figures_are_those_of_real_files(parrots, tiny_model_path, tmp_path):
+    shutil.copy(PARROTS, tmp_path)
+    rows = single_layer.measure(tmp_path, [0.5, 1.0], [1.0, 2.5], str(tiny_model_path), 1)
+    assert [(row["scale"], row["quality"]) for row in rows] == [(0.5, 1.0), (0.5, 2.5), (1.0, 1.0), (1.0, 2.5)]
+    data = compass.encode(parrots, [1], 2.5, tiny_model_path)
+    picture = np.asarray(compass.decode(data, model=tiny_model_path))
+    assert rows[3]["bpp"] == pytest.approx(8 * len(data) / (320 * 240), abs=1e-5)
+    assert rows[3]["psnr_rgb"] == pytest.approx(psnr(picture, np.asarray(parrots)), abs=1e-3)

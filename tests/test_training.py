@@ -104,16 +104,16 @@ def test_killed_at_any_moment_and_resumed(folder, tmp_path):
         return [
             sys.executable, "-c",
             "import sys; from compass.training import loop; f = loop.Trainer.train\n"
-            "loop.Trainer.train = lambda self: f(self, log_every=5, save_every=0.0)\n"
+            "loop.Trainer.train = lambda self, pause: f(self, pause, log_every=5, save_every=0.0)\n"
             "from compass.cli import main; main()",
             "train", "base", "--profile", "tiny", "--data", str(folder), "--out", str(tmp_path / out),
-            "--steps", "40", "--crop", "64", "--batch", "2",
+            "--steps", "120", "--crop", "64", "--batch", "2",
         ]  # fmt: skip
 
     subprocess.run(command("whole"), check=True, capture_output=True)
     rng = np.random.default_rng(0)
     checkpoint = tmp_path / "killed" / "checkpoint.pt"
-    for _ in range(3):
+    for _ in range(10):
         process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
         seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
@@ -272,3 +272,64 @@ def test_training_needs_none_of_the_codecs_libraries():
     blocked = "import sys; sys.modules.update(dict.fromkeys(('constriction', 'onnxruntime', 'onnx')))"
     command = [sys.executable, "-c", f"{blocked}; import compass.cli, compass.training.run"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("stage", "profile"), [("base", "tiny"), ("base", "tiny-factorized"), ("joint", "tiny")])
+def test_bf16_trains_as_fp32_does(stage, profile, folder, tmp_path):
+    costs = [
+        train(make_run(stage, folder, tmp_path / precision, 30, profile=profile, precision=precision))["cost"]
+        for precision in ("fp32", "bf16")
+    ]
+    assert costs[1] == pytest.approx(costs[0], rel=0.03)
+    with pytest.raises(InputError, match="no precision 'fp8', only fp32, bf16"):
+        train(make_run(stage, folder, tmp_path / "other", 1, profile=profile, precision="fp8"))
+
+
+def test_compiled_networks_train_the_same(folder, tmp_path, monkeypatch):
+    """With the backend that only captures the graphs: the default one needs a C++ compiler."""
+    compile_module = torch.nn.Module.compile
+    compiled = []
+
+    def capture(module: torch.nn.Module) -> None:
+        compiled.append(module)
+        compile_module(module, backend="aot_eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", capture)
+    plain = train(make_run("base", folder, tmp_path / "plain", 4))
+    same = train(make_run("base", folder, tmp_path / "compiled", 4, compile=True))
+    assert len(compiled) == 1
+    assert same["cost"] == pytest.approx(plain["cost"], rel=0.02)
+    keys = [torch.load(tmp_path / n / "weights.pt", weights_only=True).keys() for n in ("plain", "compiled")]
+    assert keys[0] == keys[1]
+
+
+def test_a_step_whose_gradient_is_not_finite_is_left_out(folder, tmp_path):
+    torch.manual_seed(0)
+    net = build("tiny")
+    trainer = make_trainer(make_run("base", folder, tmp_path / "run", 5), net, open_machine("fp32", 1))
+    trainer._step(0.0)
+    before = {k: v.clone() for k, v in net.base.state_dict().items()}
+    forward = trainer.stage.forward
+    trainer.loss = lambda *args: (forward(*args)[0] * float("nan"), {})
+    trainer._step(0.0)
+    assert all(torch.equal(before[k], v) for k, v in net.base.state_dict().items())
+
+
+def test_speed_figures(folder, tmp_path, capsys):
+    run = make_run("base", folder, tmp_path / "run", 20)
+    trainer = make_trainer(run, build("tiny"), open_machine("fp32", 1))
+    trainer.train(log_every=10)
+    line = capsys.readouterr().out.splitlines()[1]
+    figures = dict(zip(line.split()[7::2], map(float, line.split()[8::2]), strict=False))
+    assert figures["pixels_per_s"] == pytest.approx(figures["steps_per_s"] * 2 * 64 * 64, rel=1e-3)
+    assert 0.001 < figures["mfu"] < 1.0
+
+
+def test_a_paused_run_goes_on_where_it_stopped(folder, tmp_path):
+    train(make_run("base", folder, tmp_path / "whole", 30))
+    train(make_run("base", folder, tmp_path / "parts", 30, pause=1e-6))
+    checkpoint = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
+    assert 0 < checkpoint["step"] < 30
+    train(make_run("base", folder, tmp_path / "parts", 30))
+    whole, parts = (torch.load(tmp_path / n / "weights.pt", weights_only=True) for n in ("whole", "parts"))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)

@@ -138,6 +138,9 @@ def train(
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Budget in steps.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.001, help="Budget in minutes of training.")] = None,
+    pause: Annotated[
+        float | None, typer.Option(min=0.001, help="Stop after so many minutes; the same command goes on from there.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
     crop: Annotated[int, typer.Option(min=16, help="Side of the training crops.")] = 128,
     batch: Annotated[int, typer.Option(min=1, help="Crops per step.")] = 8,
@@ -161,6 +164,7 @@ def train(
         run.Run(
             stage, profile, data, valid or [], out, schedule, crop, batch, start or [],
             threads=threads, limit=limit, quality=quality, precision=precision, compile=compile,
+            pause=pause,
         )
     )  # fmt: skip
     if figures:

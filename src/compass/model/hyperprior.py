@@ -37,7 +37,9 @@ class HyperpriorCoder:
         parts = np.split(symbols.ravel()[order], np.cumsum(counts)[:-1])
         for part, table in zip(parts, self.y_tables, strict=True):
             encoder.put(part, table)
-        return CodedLatent(encoder.finish(), Latent(symbols, z, (symbols + means).astype(np.float32)), encoder.ideal_bits())
+        return CodedLatent(
+            encoder.finish(), Latent(symbols, z, (symbols + means).astype(np.float32)), encoder.ideal_bits()
+        )
 
     def decode(self, payload: bytes, size: tuple[int, int], code: int) -> Latent:
         """As `LatentCoder.decode`."""

@@ -100,10 +100,14 @@ class HyperpriorCodec(nn.Module):
         y = self.g_a(x).float() * gain
         z = self.h_a(y).float()
         scales, means = self.gaussian(self.entropy_bottleneck.quantise(z), y.shape[2:], shift)
-        symbols = round_ste(y - means)
-        bits_y = gaussian_bits(add_noise(y) - means if self.training else symbols, scales)
-        picture = self.g_s((symbols + means) / gain).float()[:, :, : x.shape[2], : x.shape[3]]
+        y_hat = self.quantise(y, means)
+        bits_y = gaussian_bits((add_noise(y) if self.training else y_hat) - means, scales)
+        picture = self.g_s(y_hat / gain).float()[:, :, : x.shape[2], : x.shape[3]]
         return CodedLatent(picture, bits_y, self.entropy_bottleneck.bits(z))
+
+    def quantise(self, y: Tensor, means: Tensor) -> Tensor:
+        """What the decoder knows of y."""
+        return round_ste(y - means) + means
 
     def gaussian(self, z_hat: Tensor, size: torch.Size, shift: Tensor | float) -> tuple[Tensor, Tensor]:
         """Scales and means [B, M, h, w] of the latent, from the quantised hyper-latent."""

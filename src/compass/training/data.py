@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -25,18 +27,19 @@ def read_pictures(sources: list[Path], limit: int | None = None) -> Iterator[Ima
 
     Raises InputError if a source is missing or none of them holds a picture.
     """
-    count = 0
-    for source in sources:
-        for name, data in _files(source):
-            if Path(name).suffix.lower() not in _PICTURES:
-                continue
-            with Image.open(io.BytesIO(data)) as picture:
-                yield picture.convert("RGB")
-            count += 1
-            if count == limit:
-                return
-    if not count:
+    files = (data for source in sources for name, data in _files(source) if Path(name).suffix.lower() in _PICTURES)
+    found = False
+    with ThreadPoolExecutor() as pool:
+        for picture in pool.map(_decode, itertools.islice(files, limit)):
+            found = True
+            yield picture
+    if not found:
         raise InputError(f"no pictures in {', '.join(map(str, sources))}")
+
+
+def _decode(data: bytes) -> Image.Image:
+    with Image.open(io.BytesIO(data)) as picture:
+        return picture.convert("RGB")
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
@@ -64,13 +67,9 @@ class Crops:
     def __init__(self, pictures: Iterator[Image.Image], smallest: int, device: torch.device) -> None:
         """Keeps every reduction of a picture that is at least `smallest` pixels on both sides."""
         self.device = device
-        levels: list[list[NDArray[np.uint8]]] = [[] for _ in _REDUCTIONS]
-        for picture in pictures:
-            for level, factor in zip(levels, _REDUCTIONS, strict=True):
-                size = (round(picture.width / factor), round(picture.height / factor))
-                if min(size) >= smallest:
-                    reduced = picture if factor == 1 else picture.resize(size, Image.Resampling.BICUBIC)
-                    level.append(np.asarray(reduced))
+        with ThreadPoolExecutor() as pool:
+            reductions = list(pool.map(lambda picture: _reductions(picture, smallest), pictures))
+        levels = [[pixels for pixels in level if pixels is not None] for level in zip(*reductions, strict=True)]
         levels = [level for level in levels if level]
         if not levels:
             raise InputError(f"no training picture is {smallest} pixels wide and high")
@@ -97,6 +96,16 @@ class Crops:
         pixel = rows[:, :, None] + (left[:, None] + columns)[:, None, :]  # [count, size, size]
         index = start[:, None, None, None] + 3 * pixel[..., None] + torch.arange(3, device=self.device)
         return self._bytes[index].permute(0, 3, 1, 2).float() / 255.0
+
+
+def _reductions(picture: Image.Image, smallest: int) -> list[NDArray[np.uint8] | None]:
+    """The picture at each of the reductions; None where a side would be below `smallest`."""
+    sizes = [(round(picture.width / factor), round(picture.height / factor)) for factor in _REDUCTIONS]
+    return [
+        np.asarray(picture if size == picture.size else picture.resize(size, Image.Resampling.BICUBIC))
+        if min(size) >= smallest else None
+        for size in sizes
+    ]  # fmt: skip
 
 
 def _pick(u: Tensor, count: Tensor | int) -> Tensor:

@@ -62,6 +62,7 @@ class Trainer:
     ) -> None:
         self.stage, self.crops, self.valid, self.schedule, self.run = stage, crops, valid, schedule, run
         self.machine, self.first = machine, machine.share.rank == 0
+        torch.backends.cudnn.benchmark = stage.fixed_shapes  # looks for the fastest kernels once per shape
         named = [(name, p) for name, p in stage.trained.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in named]
         groups: dict[float, list[Tensor]] = {}
@@ -81,13 +82,23 @@ class Trainer:
             self.averages = copy.deepcopy(stage.trained.state_dict())
         self.loss: nn.Module = stage if machine.share.count == 1 else DistributedDataParallel(stage)
 
-    def train(self, log_every: int = 100, save_every: float = 60.0, validate_every: float = 600.0) -> Metrics:
-        """Trains to the end of the budget; saves and validates by the clock (seconds). Returns the last figures."""
+    def train(
+        self,
+        pause: float | None = None,
+        *,
+        log_every: int = 100,
+        save_every: float = 60.0,
+        validate_every: float = 600.0,
+    ) -> Metrics:
+        """Trains to the end of the budget, or for `pause` minutes; saves and validates by the clock (seconds).
+
+        Returns the last figures.
+        """
         log = SummaryWriter(str(self.run)) if self.first else None
         peak, flops = self.machine.peak_flops(), self._count_flops()
         if self.machine.compile:  # only now: the operations of compiled code cannot be counted
             self.stage.compile_parts()
-        saved = validated = self.seconds
+        saved = validated = begun = self.seconds
         mark, mark_step = self.seconds, self.step
         now = time.monotonic()
         while (progress := self.schedule.progress(self.step, self.seconds)) < 1:
@@ -111,10 +122,12 @@ class Trainer:
             if self.seconds - validated > validate_every:
                 self._report(log, "valid", self.validate(), progress)
                 validated = self.seconds
+            if pause is not None and self.seconds - begun >= 60 * pause:
+                break
             now = time.monotonic()  # saving and validating are not on the budget
         self.save()
         metrics = self.validate()
-        self._report(log, "valid", metrics, 1.0)
+        self._report(log, "valid", metrics, self.schedule.progress(self.step, self.seconds))
         if log:
             log.close()
         return metrics

@@ -73,7 +73,6 @@ def open_machine(precision: str | None, threads: int, compile: bool = False) -> 
     if torch.cuda.is_available():
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(device)
-        torch.backends.cudnn.benchmark = True  # shapes repeat from step to step
         torch.set_float32_matmul_precision("high")
     if precision is None:
         precision = "bf16" if device.type == "cuda" else "fp32"

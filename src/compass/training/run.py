@@ -42,6 +42,7 @@ class Run:
     quality: float | None = None  # the only one to train; None for all
     precision: str | None = None  # of `compass.training.machine.PRECISIONS`; None for the device's
     compile: bool = False
+    pause: float | None = None  # minutes after which to stop, to be resumed
 
 
 def build(profile: str) -> Compass:
@@ -87,7 +88,7 @@ def train(run: Run) -> Metrics:
         torch.manual_seed(run.schedule.seed)
         net = build(run.profile)
         load_parts(net, run.starts)
-        return make_trainer(run, net, machine).train()
+        return make_trainer(run, net, machine).train(run.pause)
     finally:
         close_machine()
 

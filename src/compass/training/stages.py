@@ -29,6 +29,7 @@ class Stage(nn.Module, ABC):
     """
 
     trained: nn.Module
+    fixed_shapes = False  # every step runs on the same ones
 
     def __init__(self, net: Compass, crop: int, batch: int, quality: float | None = None) -> None:
         super().__init__()
@@ -103,6 +104,8 @@ def psnr(mse: Tensor) -> Tensor:
 
 class BaseStage(Stage):
     """The base codec alone; with `klt` it starts as a block transform codec."""
+
+    fixed_shapes = True
 
     def __init__(self, net: Compass, crop: int, batch: int, quality: float | None = None, klt: bool = False) -> None:
         super().__init__(net, crop, batch, quality)
