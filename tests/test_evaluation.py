@@ -6,9 +6,10 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import compass
-from compass.evaluation import single_layer
+from compass.evaluation import grid, single_layer
 from compass.evaluation.bdrate import bd_rate
 from compass.evaluation.kodak import means, measure_picture, psnr, verify
 from tests.conftest import PARROTS
@@ -65,3 +66,38 @@ def test_single_layer_figures_are_those_of_real_files(parrots, tiny_model_path, 
     picture = np.asarray(compass.decode(data, model=tiny_model_path))
     assert rows[3]["bpp"] == pytest.approx(8 * len(data) / (320 * 240), abs=1e-5)
     assert rows[3]["psnr_rgb"] == pytest.approx(psnr(picture, np.asarray(parrots)), abs=1e-3)
+
+
+def test_chains_of_the_papers_grid():
+    cases = grid.chains((768, 512))
+    assert cases["2 layers, 1.2x"] == [(192, 128), (230, 153)]
+    assert cases["2 layers, 2.8x"] == [(192, 128), (537, 358)]
+    assert cases["3 layers, 4.0x"] == [(192, 128), (384, 256), (768, 512)]
+    assert cases["3 layers, 6.0x"] == [(128, 85), (256, 170), (768, 512)]
+    assert [len(cases[f"{n} layers to 4x"]) for n in (3, 4, 5, 6, 9)] == [3, 4, 5, 6, 9]
+    assert all(sizes[0] == (192, 128) and sizes[-1] == (768, 512) for name, sizes in cases.items() if "to 4x" in name)
+    assert len(cases) == 19
+
+
+def test_grid_bd_rates_count_all_bytes_of_each_way():
+    rows = []
+    for quality, (rate, fidelity) in enumerate(CURVE):
+        size = round(rate * 100 * 100 / 8 * 100)
+        case = {"sizes": ["50x50", "1000x100"], "bytes": [size // 10, size * 2], "psnr_rgb": [20.0, fidelity]}
+        alone = {"50x50": (size, 20.0), "1000x100": (size, fidelity)}
+        rows.append({"picture": "a", "quality": quality, "cases": {"case": case}, "alone": alone})
+    single, simulcast = grid.bd_rates(rows)["case"]
+    assert single == pytest.approx(100, abs=0.01)  # twice the bytes of the last size alone
+    assert simulcast == pytest.approx(0, abs=0.01)  # as many as one file per layer
+
+
+def test_grid_rows_hold_real_files(parrots, tiny_model_path, tmp_path):
+    parrots.resize((48, 36)).save(tmp_path / "small.png")
+    (row,) = grid.measure(tmp_path, [2.0], str(tiny_model_path), 1)
+    case = row["cases"]["3 layers, 4.0x"]
+    assert case["sizes"] == ["12x9", "24x18", "48x36"]
+    with Image.open(tmp_path / "small.png") as picture:
+        sizes = [(12, 9), (24, 18), (48, 36)]
+        assert case["bytes"][-1] == len(compass.encode(picture, quality=2, sizes=sizes, model=tiny_model_path))
+        assert row["alone"]["48x36"][0] == len(compass.encode(picture, [1], 2, tiny_model_path))
+    assert row["alone"]["12x9"][1] == case["psnr_rgb"][0]  # the base layer is the base codec

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,8 @@ from compass.nets.compass import Compass
 from compass.nets.compressai import load_compressai
 from compass.nets.factorized import FactorizedCodec
 from compass.nets.hyperprior import HyperpriorCodec
-from compass.nets.liff import LIFF
+from compass.nets.liff import LIFF, unfold_features
+from compass.nets.liif import LIIF
 from compass.nets.macs import kmac_per_pixel
 from compass.nets.paper import paper_transforms
 from compass.nets.predictor import BicubicPredictor, axis_tensors
@@ -38,6 +41,36 @@ def test_liff_factorised_equals_its_definition(size):
         assert torch.allclose(liff(x, *grids), liff.forward_direct(x, *grids), atol=1e-5)
 
 
+def liif_by_definition(liif: LIIF, x: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """Pixel by pixel: four neighbours, each with its own full MLP, weighted by the opposite rectangles."""
+    h, w = x.shape[2:]
+    u = unfold_features(liif.encoder, x)
+    out = torch.zeros(x.shape[0], 3, height, width)
+    for i in range(height):
+        for j in range(width):
+            y, z = (i + 0.5) * h / height - 0.5, (j + 0.5) * w / width - 0.5
+            top, left = math.floor(y), math.floor(z)
+            for r in (top, top + 1):
+                for c in (left, left + 1):
+                    weight = (1 - abs(y - r)) * (1 - abs(z - c))
+                    r_in, c_in = min(max(r, 0), h - 1), min(max(c, 0), w - 1)
+                    local = torch.tensor([2 * (y - r_in), 2 * (z - c_in), 2 * h / height, 2 * w / width])
+                    hidden = torch.cat((u[:, :, r_in, c_in], local.expand(x.shape[0], 4)), dim=1)
+                    for layer in (liif.first, *liif.middle):
+                        hidden = F.relu(layer(hidden))
+                    out[:, :, i, j] += weight * liif.last(hidden)
+    return out
+
+
+@pytest.mark.parametrize("size", [(7, 9), (5, 6), (13, 20)])
+def test_liif_equals_its_definition(size):
+    torch.manual_seed(0)
+    liif, x = LIIF(), torch.rand(2, 3, 5, 6)
+    with torch.no_grad():
+        ours = liif(x, axis_tensors(5, size[0]), axis_tensors(6, size[1]))
+        assert torch.allclose(ours, liif_by_definition(liif, x, *size), atol=1e-5)
+
+
 def test_costs_per_pixel():
     """What the design asks for: the paper's codec costs 47.6 kMAC/px to decode, `fast` stays below 60 in all layers."""
     assert kmac_per_pixel(build("paper"), 128, 192)["base decode"] == pytest.approx(47.6, abs=0.1)
@@ -57,7 +90,7 @@ def test_bicubic_is_pillows(parrots, size):
     assert np.abs(difference[12:-12, 12:-12]).max() < 1.5
 
 
-@pytest.mark.parametrize("profile", ["tiny", "paper"])
+@pytest.mark.parametrize("profile", ["tiny", "paper", "paper-liif"])
 @pytest.mark.parametrize("sizes", [[(5, 7)], [(16, 16), (16, 16)], [(9, 30), (12, 31), (33, 50), (64, 100)]])
 def test_recursion_over_any_layers_and_ratios(profile, sizes):
     torch.manual_seed(0)

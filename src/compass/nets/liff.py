@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from compass.nets.predictor import AxisTensors
 
-_FEATURES, _GROWTH, _BLOCKS, _HIDDEN = 64, 32, 4, 256
+FEATURES, HIDDEN = 64, 256
+_GROWTH, _BLOCKS = 32, 4
 
 
 class ResidualDenseBlock(nn.Module):
@@ -16,9 +17,9 @@ class ResidualDenseBlock(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        widths = [_FEATURES + i * _GROWTH for i in range(4)]
+        widths = [FEATURES + i * _GROWTH for i in range(4)]
         self.convs = nn.ModuleList(nn.Conv2d(a, _GROWTH, 3, padding=1) for a in widths)
-        self.fuse = nn.Conv2d(_FEATURES + 4 * _GROWTH, _FEATURES, 1)
+        self.fuse = nn.Conv2d(FEATURES + 4 * _GROWTH, FEATURES, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         dense = x
@@ -32,11 +33,11 @@ class RDN(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, _FEATURES, 3, padding=1)
-        self.second = nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)
+        self.first = nn.Conv2d(3, FEATURES, 3, padding=1)
+        self.second = nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
         self.blocks = nn.ModuleList(ResidualDenseBlock() for _ in range(_BLOCKS))
         self.fuse = nn.Sequential(
-            nn.Conv2d(_BLOCKS * _FEATURES, _FEATURES, 1), nn.Conv2d(_FEATURES, _FEATURES, 3, padding=1)
+            nn.Conv2d(_BLOCKS * FEATURES, FEATURES, 1), nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -46,6 +47,17 @@ class RDN(nn.Module):
             feature = block(feature)
             outputs.append(feature)
         return shallow + self.fuse(torch.cat(outputs, dim=1))
+
+
+def unfold_features(encoder: nn.Module, x: Tensor) -> Tensor:
+    """Unfolded 3x3 neighbourhoods of a picture's features: [B, 3, h, w] in [0, 1] -> [B, 576, h, w]."""
+    u = F.unfold(encoder(2.0 * x - 1.0), 3, padding=1)
+    return u.reshape(x.shape[0], -1, x.shape[2], x.shape[3])
+
+
+def cell_size(rows: AxisTensors, columns: AxisTensors) -> Tensor:
+    """[2]: height and width of a high-resolution pixel, in low-resolution pixels, doubled (the scale token)."""
+    return torch.cat((2.0 * torch.exp(-rows.log_ratio), 2.0 * torch.exp(-columns.log_ratio)))
 
 
 class LIFF(nn.Module):
@@ -59,32 +71,26 @@ class LIFF(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        unfolded = 9 * _FEATURES
+        unfolded = 9 * FEATURES
         self.encoder = RDN()
-        self.first = nn.Linear(unfolded + 4, _HIDDEN)
-        self.middle = nn.ModuleList(nn.Linear(_HIDDEN, _HIDDEN) for _ in range(3))
-        self.last = nn.Linear(_HIDDEN, 3 * unfolded)
-
-    def features(self, x: Tensor) -> Tensor:
-        """[B, 3, h, w] -> unfolded 3x3 neighbourhoods of the features, [B, 576, h, w]."""
-        u = F.unfold(self.encoder(2.0 * x - 1.0), 3, padding=1)
-        return u.reshape(x.shape[0], -1, x.shape[2], x.shape[3])
+        self.first = nn.Linear(unfolded + 4, HIDDEN)
+        self.middle = nn.ModuleList(nn.Linear(HIDDEN, HIDDEN) for _ in range(3))
+        self.last = nn.Linear(HIDDEN, 3 * unfolded)
 
     @staticmethod
     def position(rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """[H, W, 4]: coordinate relative to the low-resolution pixel (in its pixels, doubled), and cell size."""
         h, w = rows.phase.shape[0], columns.phase.shape[0]
         phase = torch.stack((2.0 * rows.phase[:, None].expand(h, w), 2.0 * columns.phase[None, :].expand(h, w)), dim=-1)
-        cell = torch.cat((2.0 * torch.exp(-rows.log_ratio), 2.0 * torch.exp(-columns.log_ratio)))
-        return torch.cat((phase, cell.expand(h, w, 2)), dim=-1)
+        return torch.cat((phase, cell_size(rows, columns).expand(h, w, 2)), dim=-1)
 
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
-        u = self.features(x)
+        u = unfold_features(self.encoder, x)
         unfolded = u.shape[1]
         first, last = self.first, self.last
         content = F.conv2d(u, first.weight[:, :unfolded, None, None])  # [B, 256, h, w]
-        w = last.weight.reshape(unfolded, 3, _HIDDEN).permute(1, 2, 0).reshape(3 * _HIDDEN, unfolded)
+        w = last.weight.reshape(unfolded, 3, HIDDEN).permute(1, 2, 0).reshape(3 * HIDDEN, unfolded)
         q = F.conv2d(u, w[:, :, None, None])  # [B, 3 * 256, h, w]
         bias = F.conv2d(u, last.bias.reshape(unfolded, 3).T[:, :, None, None])  # [B, 3, h, w]
 
@@ -101,7 +107,7 @@ class LIFF(nn.Module):
 
     def forward_direct(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """The same by the definition, one filter of 576 x 3 per pixel: slow, for tests and cost tables."""
-        u = self._nearest(self.features(x), rows, columns).permute(0, 2, 3, 1)  # [B, H, W, 576]
+        u = self._nearest(unfold_features(self.encoder, x), rows, columns).permute(0, 2, 3, 1)  # [B, H, W, 576]
         position = self.position(rows, columns).expand(*u.shape[:3], 4)
         hidden = torch.cat((u, position), dim=-1)
         for layer in (self.first, *self.middle):

@@ -12,6 +12,7 @@ from compass.nets.factorized import FactorizedCodec
 from compass.nets.fast import fast_transforms
 from compass.nets.hyperprior import HyperpriorCodec
 from compass.nets.liff import LIFF
+from compass.nets.liif import LIIF
 from compass.nets.paper import paper_transforms
 from compass.nets.predictor import SeparablePredictor
 
@@ -47,6 +48,7 @@ def _tiny() -> HyperpriorCodec:
 PROFILES = {
     "fast": Profile(_fast, SeparablePredictor, _fast, warm_start=True),
     "paper": Profile(_paper, LIFF, _paper),
+    "paper-liif": Profile(_paper, LIIF, _paper),  # the ablation of supplement B.6
     "factorized": Profile(FactorizedCodec),  # a peer of the paper: a base codec alone
     # for tests
     "tiny": Profile(_tiny, lambda: SeparablePredictor(channels=8, blocks=1, rank=2, hidden=8), _tiny, warm_start=True),

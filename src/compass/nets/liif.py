@@ -1,0 +1,62 @@
+"""Local implicit image function (Chen, Liu, Wang, CVPR 2021) in LIFF's place: the ablation of supplement B.6."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from compass.nets.liff import FEATURES, HIDDEN, RDN, cell_size, unfold_features
+from compass.nets.predictor import AxisTensors
+
+
+class LIIF(nn.Module):
+    """A colour per high-resolution pixel, as the average of what the four low-resolution pixels around it predict.
+
+    Each of the four answers alone: an MLP of its 576 unfolded features, the relative position and the cell size
+    yields a colour; the answers are weighted bilinearly (the area of the opposite rectangle). The feature part of
+    the first layer depends on the low-resolution pixel alone and is computed there, which changes nothing but the
+    cost. Features, widths and cell decoding as in LIFF.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = RDN()
+        self.first = nn.Linear(9 * FEATURES + 4, HIDDEN)
+        self.middle = nn.ModuleList(nn.Linear(HIDDEN, HIDDEN) for _ in range(3))
+        self.last = nn.Linear(HIDDEN, 3)
+
+    def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
+        """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
+        u = unfold_features(self.encoder, x)
+        unfolded = u.shape[1]
+        content = F.conv2d(u, self.first.weight[:, :unfolded, None, None])
+        cell = cell_size(rows, columns)
+        total = torch.zeros((), dtype=x.dtype, device=x.device)
+        for row_index, row_offset, row_weight in surrounding(rows):
+            for column_index, column_offset, column_weight in surrounding(columns):
+                h, w = row_index.shape[0], column_index.shape[0]
+                place = torch.stack((row_offset[:, None].expand(h, w), column_offset[None, :].expand(h, w)), dim=-1)
+                local = torch.cat((2.0 * place, cell.expand(h, w, 2)), dim=-1)
+                hidden = content.index_select(2, row_index).index_select(3, column_index)
+                hidden = hidden + (local @ self.first.weight[:, unfolded:].T + self.first.bias).permute(2, 0, 1)
+                for layer in (*self.middle, self.last):
+                    assert isinstance(layer, nn.Linear)
+                    hidden = F.conv2d(F.relu(hidden), layer.weight[:, :, None, None], layer.bias)
+                total = total + hidden * row_weight[:, None] * column_weight
+        return total
+
+
+def surrounding(axis: AxisTensors) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """The two input pixels around each output position: index, offset of the position from it, weight; each [out].
+
+    Beyond the border both are the border pixel.
+    """
+    before = (axis.phase < 0).to(axis.nearest.dtype)
+    low = axis.nearest - before
+    fraction = axis.phase + before
+    sides = []
+    for index, weight in ((low, 1.0 - fraction), (low + 1, fraction)):
+        inside = torch.minimum(index.clamp(min=0), torch.as_tensor(axis.size - 1, device=index.device))
+        sides.append((inside, axis.phase + (axis.nearest - inside), weight))
+    return sides
