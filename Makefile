@@ -30,6 +30,8 @@ check: lint types test
 results: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/kodak.py $(KODAK)
 	$(DEV)/bin/python benchmarks/base.py $(KODAK)
+	$(DEV)/bin/python benchmarks/grid.py $(KODAK)
+	$(DEV)/bin/python benchmarks/layers.py $(KODAK)
 	$(DEV)/bin/python benchmarks/shapes.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/drift.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/speed.py

@@ -35,6 +35,7 @@ def main() -> None:
 
     plot(curves, published, peers)
     plot_base(base, published)
+    grid, layers = load("grid.json"), load("layers.json")
     text = "\n".join(
         [
             "# Results",
@@ -45,6 +46,8 @@ def main() -> None:
             *kodak_section(kodak),
             *bd_section(summary, published, peers, anchor),
             *base_section(base, published, load("anchors/small-sizes.json")["peers"]),
+            *grid_section(grid, load("anchors/paper.json")["bd_rates"]),
+            *layers_section(layers),
             *exactness_section(kodak, symbols),
             *shapes_section(shapes),
             *bits_section(kodak),
@@ -213,6 +216,69 @@ def plot_base(base: dict[str, Any], published: dict[str, Any]) -> None:
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, loc="lower right")
     figure.savefig(RESULTS / "base.svg", metadata={"Date": None})
+
+
+def grid_section(grid: dict[str, Any], paper: dict[str, Any]) -> list[str]:
+    """The paper's row of two and three layers beside ours, and what many layers cost."""
+    rows = []
+    for name, ours in grid["bd_rates"].items():
+        theirs = paper.get(name, {})
+        cells = [
+            f"{values[key]:+.1f} %" if key in values else ""
+            for key in ("single", "simulcast")
+            for values in (ours, theirs)
+        ]
+        rows.append([name, *cells])
+    lines = [
+        "## The paper's grid of layers and ratios",
+        "",
+        f"`{grid['command']}`, model `{grid['model']['name']}` ({grid['model']['hash']}), qualities 1 to 4. "
+        "BD-rate of the final layer with all bytes below it, against that size alone (single layer) and one file per "
+        "layer (simulcast), by the codec's own base; beside it what the paper reports of its own. Ratios are to the base.",
+        "",
+        *table(["layers, final ratio", "single layer", "paper", "simulcast", "paper"], rows),
+        "Bytes up to each layer and PSNR at quality 3, means over the pictures:",
+        "",
+    ]
+    many = [name for name in grid["bd_rates"] if "to 4x" in name]
+    chosen = [row["cases"] for row in grid["rows"] if row["quality"] == 3.0]
+    cells = []
+    for name in many:
+        count = len(chosen[0][name]["bytes"])
+        bytes_, psnrs = (
+            [sum(case[name][key][k] for case in chosen) / len(chosen) for k in range(count)]
+            for key in ("bytes", "psnr_rgb")
+        )
+        cells.append([name, ", ".join(f"{b:.0f}" for b in bytes_), ", ".join(f"{p:.2f}" for p in psnrs)])
+    return [*lines, *table(["case", "bytes up to each layer", "PSNR of each layer, dB"], cells)]
+
+
+def layers_section(layers: dict[str, Any]) -> list[str]:
+    """Prediction alone, and the shares of y, z and header."""
+    ratios = list(next(iter(layers["prediction"].values())))
+    rows = []
+    for quality, by_ratio in layers["prediction"].items():
+        for method in ("predictor", "bicubic", "lanczos"):
+            rows.append([quality, method, *(f"{by_ratio[ratio][method]:.2f}" for ratio in ratios)])
+    shares = []
+    for quality, parts in layers["bytes"].items():
+        total = sum(part["all"] for part in parts.values())
+        row = [quality, f"{total:.0f}", f"{100 * parts['header']['all'] / total:.2f} %"]
+        for name, part in parts.items():
+            if name != "header":
+                row.append(", ".join(f"{100 * part[key] / total:.1f} %" for key in ("y", "z")))
+        shares.append(row)
+    return [
+        "## Prediction alone, and where the bytes go",
+        "",
+        f"`{layers['command']}`, model `{layers['model']['name']}` ({layers['model']['hash']}). PSNR of a picture "
+        "enlarged from its reduced and coded copy, by the model's predictor and by Pillow:",
+        "",
+        *table(["", "method", *(f"{ratio}x" for ratio in ratios)], rows),
+        "Shares of a file of layers 1/4, 1/2, 1 (y, z):",
+        "",
+        *table(["", "bytes", "header", "layer 0", "layer 1", "layer 2"], shares),
+    ]
 
 
 def exactness_section(kodak: dict[str, Any], symbols: dict[str, Any]) -> list[str]:

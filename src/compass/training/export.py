@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from compass.bitstream.entropy import Table, quantise_probabilities
 from compass.errors import InputError
 from compass.model import exact
-from compass.model.factorized import FactorizedCoder
+from compass.model.factorized import TABLE_EVERY, FactorizedCoder
 from compass.model.file import write_model
 from compass.model.hyperprior import HyperpriorCoder
 from compass.model.latent import LatentCoder
@@ -99,10 +99,10 @@ def hyperprior_coder(codec: HyperpriorCodec) -> HyperpriorCoder:
 
 
 def factorized_coder(codec: FactorizedCodec) -> FactorizedCoder:
-    """Tables for all stored qualities."""
+    """Tables for every `TABLE_EVERY`th stored quality."""
     log_gain = _log_gain(codec)
     frequencies = []
-    for code in range(MAX_QUALITY * STEPS + 1):
+    for code in range(0, MAX_QUALITY * STEPS + 1, TABLE_EVERY):
         frequencies += _density_frequencies(codec.entropy_bottleneck, np.exp(-interpolate(log_gain, code)))
     return FactorizedCoder(log_gain, _to_fixed(_array(codec.entropy_bottleneck.medians).ravel()), frequencies)
 
