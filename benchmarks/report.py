@@ -234,7 +234,7 @@ def grid_section(grid: dict[str, Any], paper: dict[str, Any]) -> list[str]:
         "",
         f"`{grid['command']}`, model `{grid['model']['name']}` ({grid['model']['hash']}), qualities 1 to 4. "
         "BD-rate of the final layer with all bytes below it, against that size alone (single layer) and one file per "
-        "layer (simulcast), by the codec's own base; beside it what the paper reports of its own. Ratios are to the base.",
+        "layer (simulcast), by the codec's own base; beside it what the paper reports of its own. Ratios: to the base.",
         "",
         *table(["layers, final ratio", "single layer", "paper", "simulcast", "paper"], rows),
         "Bytes up to each layer and PSNR at quality 3, means over the pictures:",
