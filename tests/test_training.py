@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -22,7 +23,7 @@ from compass.training.draws import Draws, Share
 from compass.training.loop import Schedule
 from compass.training.machine import open_machine
 from compass.training.run import Run, build, load_parts, make_trainer, train
-from compass.training.stages import lambdas, reduce
+from compass.training.stages import draw_sides, lambdas, reduce
 
 CPU = torch.device("cpu")
 
@@ -192,6 +193,20 @@ def test_lambdas():
     assert LAMBDAS[-1] >= 0.05
     quality = torch.tensor([0.0, 0.3, 3.7, 6.0])
     assert lambdas(quality).tolist() == pytest.approx([lambda_of(q) for q in quality.tolist()], rel=1e-5)
+
+
+def test_chains_of_training_cover_what_files_do():
+    rng = np.random.default_rng(0)
+    chains = [[*draw_sides(192, rng), 192] for _ in range(2000)]
+    assert all(chain == sorted(chain) and chain[0] >= 16 for chain in chains)
+    depths = np.bincount([len(chain) for chain in chains])
+    assert depths[:2].tolist() == [0, 0]
+    assert depths[2:].min() > 150
+    assert len(depths) == 6
+    ratios = [b / a for chain in chains for a, b in itertools.pairwise(chain)]
+    assert np.mean(np.array(ratios) <= 2) > 0.5
+    assert max(ratios) > 5.5
+    assert min(ratios) < 1.05
 
 
 def test_reduce_is_pillows_bicubic(parrots):

@@ -12,8 +12,7 @@ from compass.bitstream.entropy import Decoder, Encoder, Table
 from compass.model import exact
 from compass.model.latent import CodedLatent, Floats, Latent, gain, to_float
 
-
-TABLE_EVERY = 8  # stored qualities: between, the nearest tables fit to about 0.1 % of the rate
+TABLE_EVERY = 8  # stored qualities; between them the nearest tables serve, which costs less than 1 % of the rate
 
 
 @dataclass(frozen=True)
