@@ -35,7 +35,7 @@ def main() -> None:
 
     plot(curves, published, peers)
     plot_base(base, published)
-    grid, layers = load("grid.json"), load("layers.json")
+    grid = load("grid.json") if (RESULTS / "grid.json").exists() else None  # takes long; made by itself
     text = "\n".join(
         [
             "# Results",
@@ -46,8 +46,8 @@ def main() -> None:
             *kodak_section(kodak),
             *bd_section(summary, published, peers, anchor),
             *base_section(base, published, load("anchors/small-sizes.json")["peers"]),
-            *grid_section(grid, load("anchors/paper.json")["bd_rates"]),
-            *layers_section(layers),
+            *(grid_section(grid, load("anchors/paper.json")["bd_rates"]) if grid else []),
+            *layers_section(load("layers.json")),
             *exactness_section(kodak, symbols),
             *shapes_section(shapes),
             *bits_section(kodak),
