@@ -20,6 +20,7 @@ from compass.errors import InputError
 from compass.model.quality import LAMBDAS, lambda_of
 from compass.training.data import Crops, read_pictures
 from compass.training.draws import Draws, Share
+from compass.training.export import export_model
 from compass.training.loop import Schedule
 from compass.training.machine import open_machine
 from compass.training.run import Run, build, load_parts, make_trainer, train
@@ -348,3 +349,20 @@ def test_a_paused_run_goes_on_where_it_stopped(folder, tmp_path):
     train(make_run("base", folder, tmp_path / "parts", 30))
     whole, parts = (torch.load(tmp_path / n / "weights.pt", weights_only=True) for n in ("whole", "parts"))
     assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_training_goes_on_from_a_model_file(tmp_path):
+    torch.manual_seed(4)
+    trained, net, other = build("tiny"), build("tiny"), build("tiny")
+    for parameter in trained.parameters():  # export merges constants that are equal, as weights never are once trained
+        parameter.data += 0.01 * torch.randn_like(parameter)
+    path = tmp_path / "trained.model"
+    export_model(trained, path, {"name": "trained"})
+    load_parts(net, [str(path)])
+    ours, theirs = net.state_dict(), trained.state_dict()
+    assert all(torch.allclose(ours[k], theirs[k], rtol=1e-3, atol=1e-3) for k in theirs)
+    load_parts(other, [f"residual={path}"])
+    assert torch.equal(other.residual.g_a.enter.weight, net.residual.g_a.enter.weight)
+    assert not torch.equal(other.base.g_a.enter.weight, net.base.g_a.enter.weight)
+    with pytest.raises(InputError, match="another profile"):
+        load_parts(build("fast"), [str(path)])

@@ -3,6 +3,7 @@
 card.json                                     what a person wants to know; not part of the hash
 base/ and residual/                           one codec each; residual is absent in a base-only model
     analysis.onnx  synthesis.onnx  entropy.npz, and hyper_analysis.onnx of a codec with a hyperprior
+    prior.npz                                 densities that the tables were made of; only training reads them
 predictor.onnx
 """
 

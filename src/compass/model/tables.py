@@ -29,8 +29,13 @@ def pack_entropy(coder: LatentCoder) -> bytes:
         arrays |= _frequency_arrays("y", coder.frequencies)
     else:
         raise TypeError(f"{type(coder).__name__} cannot be stored")
+    return pack_arrays(arrays)
+
+
+def pack_arrays(arrays: Arrays) -> bytes:
+    """An npz archive: same arrays, same bytes (`np.savez` would stamp the time of day)."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # np.savez would stamp the time of day
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, array in arrays.items():
             part = io.BytesIO()
             np.save(part, array, allow_pickle=False)

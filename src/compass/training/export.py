@@ -25,7 +25,7 @@ from compass.model.hyperprior import HyperpriorCoder
 from compass.model.latent import LatentCoder
 from compass.model.quality import LAMBDAS, MAX_QUALITY, STEPS, interpolate
 from compass.model.scales import LOG_SCALE_STEP, SCALE_LEVELS, scale_table
-from compass.model.tables import pack_entropy
+from compass.model.tables import pack_arrays, pack_entropy
 from compass.nets.compass import Codec, Compass
 from compass.nets.entropy import FactorizedPrior
 from compass.nets.factorized import FactorizedCodec
@@ -66,6 +66,7 @@ def codec_members(codec: Codec, prefix: str) -> dict[str, bytes]:
         prefix + "analysis.onnx": _graph(codec.g_a, torch.zeros(1, 3, 64, 64), "x", "y"),
         prefix + "synthesis.onnx": _graph(codec.g_s, latent, "y", "x"),
         prefix + "entropy.npz": pack_entropy(latent_coder(codec)),
+        prefix + "prior.npz": pack_arrays({k: v.numpy() for k, v in codec.entropy_bottleneck.state_dict().items()}),
     }
     if isinstance(codec, HyperpriorCodec):
         members[prefix + "hyper_analysis.onnx"] = _graph(codec.h_a, latent, "y", "z")

@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from compass.errors import InputError
+from compass.errors import CompassError, InputError
 from compass.nets.compass import Compass
 from compass.nets.profiles import PROFILES
 from compass.training.data import Crops, read_pictures
 from compass.training.klt import recentre_for_residuals
 from compass.training.loop import Schedule, Trainer
 from compass.training.machine import Machine, close_machine, open_machine
+from compass.training.restore import is_model, weights_of_model
 from compass.training.stages import BaseStage, EnhancementStage, Metrics, PredictorStage, Stage
 
 _START = re.compile(r"(?:(base|predictor|residual)=(?:(base|residual):)?)?(.*)")
@@ -56,9 +57,10 @@ def build(profile: str) -> Compass:
 
 
 def load_parts(net: Compass, starts: list[str]) -> None:
-    """Loads weights.pt files of earlier runs.
+    """Loads weights.pt files of earlier runs, or model files.
 
-    Raises InputError if a file is missing, is none of weights, or is of another profile.
+    Raises InputError if a file is missing, is none of weights, or is of another profile (or a model file of a profile
+    whose weights it does not hold, see `weights_of_model`).
     `FILE` loads all parts, `base=FILE` one of them, `residual=base:FILE` one from another part's weights.
     """
     for start in starts:
@@ -66,7 +68,12 @@ def load_parts(net: Compass, starts: list[str]) -> None:
         assert match is not None  # the pattern ends in .*
         target, source, path = match.groups()
         try:
-            weights = torch.load(path, map_location="cpu", weights_only=True)
+            if is_model(Path(path)):
+                weights = weights_of_model(Path(path))
+            else:
+                weights = torch.load(path, map_location="cpu", weights_only=True)
+        except CompassError:
+            raise
         except Exception as error:  # a file of another kind can make the loader raise anything
             reason = getattr(error, "strerror", None) or "not a file of weights"
             raise InputError(f"{path} cannot be loaded: {reason}") from None
