@@ -19,8 +19,6 @@ from compass.training.klt import KLT_LAYERS, KLT_RATE_FACTOR, start_from_klt
 Metrics = dict[str, float]
 Figures = dict[str, Tensor]  # of one step, still on the device
 _REFERENCE_LAMBDA = 0.0067
-_MOST_LAYERS = 4  # enhancement layers of a training sample: errors of long chains must be seen in training
-_SMALLEST = 16  # side of a layer of a training sample
 _VALIDATED = (1.0, 2.0, 3.0, 4.0)  # qualities: the lambdas of the paper
 
 
@@ -200,21 +198,15 @@ class EnhancementStage(Stage):
 
 
 def draw_ratio(rng: np.random.Generator) -> float:
-    """Ratio of two layers: dense between 1 and 2, reaching 6."""
-    kind = rng.random()
-    if kind < 0.6:
-        return float(rng.uniform(1.0, 2.0))
-    return float(rng.uniform(2.0, 4.0) if kind < 0.9 else rng.uniform(4.0, 6.0))
+    """Ratio of two layers: dense between 1 and 2, reaching 4."""
+    return float(rng.uniform(1.0, 2.0) if rng.random() < 0.75 else rng.uniform(2.0, 4.0))
 
 
 def draw_sides(crop: int, rng: np.random.Generator) -> list[int]:
-    """Sides of the layers below a crop, ascending: one to four, none but the first of them below `_SMALLEST`."""
-    sides: list[int] = []
-    for _ in range(rng.integers(1, _MOST_LAYERS + 1)):
-        side = round((sides[-1] if sides else crop) / draw_ratio(rng))
-        if side < _SMALLEST and sides:
-            break
-        sides.append(max(_SMALLEST, side))
+    """Sides of the layers below a crop, ascending: one or two enhancement layers over a base."""
+    sides = [max(8, round(crop / draw_ratio(rng)))]
+    if rng.random() < 0.5:
+        sides.append(max(8, round(sides[0] / draw_ratio(rng))))
     return sides[::-1]
 
 
