@@ -7,30 +7,25 @@ Codes every picture of FOLDER in one layer at 13 qualities, whole and at 1/2 and
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from pathlib import Path
 
 from compass.evaluation.single_layer import measure
 from compass.model import model as models
 from compass.model.quality import MAX_QUALITY
+from options import command_line, folder_parser
 
 RESULT = Path(__file__).parent.parent / "results" / "base.json"
 SCALES = [0.25, 0.5, 1.0]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default=None)
-    parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
+    options = folder_parser().parse_args()
     model = models.load(options.model)
     fixed = "quality" in model.card
     qualities = [model.default_quality] if fixed else [q / 2 for q in range(2 * MAX_QUALITY + 1)]
     entry = {
-        "command": " ".join(["python benchmarks/base.py", *(Path(a).name for a in sys.argv[1:])]),
+        "command": command_line(),
         "hash": model.hash.hex(),
         "pictures": len(list(options.folder.glob("*.png"))),
         "rows": measure(options.folder, SCALES, qualities, options.model, options.processes),

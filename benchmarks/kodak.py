@@ -8,25 +8,21 @@ build/kodak, and decodes every layer of them again in fresh processes with one a
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
-import sys
 from importlib import metadata
 from pathlib import Path
 
 from compass.evaluation.kodak import means, measure, verify
 from compass.model import model as models
+from options import command_line, describe, folder_parser
 
 ROOT = Path(__file__).parent.parent
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default=None)
+    parser = folder_parser()
     parser.add_argument("--qualities", default="0,1,2,3,4,5,6")
-    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "kodak.json")
     options = parser.parse_args()
 
@@ -36,8 +32,8 @@ def main() -> None:
     wrong = {threads: verify(rows, keep, options.model, threads) for threads in (1, 2)}
     model = models.load(options.model)
     report = {
-        "command": " ".join(["python benchmarks/kodak.py", *(Path(a).name for a in sys.argv[1:])]),
-        "model": {"name": model.name, "hash": model.hash.hex()},
+        "command": command_line(),
+        "model": describe(model),
         "environment": environment(),
         "pictures": len({row["picture"] for row in rows}),
         "layers_decoded_again": {str(t): sum(len(row["layers"]) for row in rows) for t in wrong},

@@ -8,9 +8,7 @@ and Lanczos enlargement of the same layer. Bits: what y, z and the header take o
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from compass.model import model as models
 from compass.model.hyperprior import HyperpriorCoder
 from compass.model.model import Model
 from compass.picture.pyramid import sizes_from_scales
+from options import command_line, describe, folder_parser
 
 RESULT = Path(__file__).parent.parent / "results" / "layers.json"
 RATIOS = (1.2, 1.5, 2.0, 3.0, 4.0)
@@ -33,18 +32,14 @@ QUALITIES = (1.0, 2.0, 3.0, 4.0)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--model", default=None)
-    parser.add_argument("--processes", type=int, default=2)
-    options = parser.parse_args()
+    options = folder_parser().parse_args()
     paths = sorted(options.folder.glob("*.png"))
     with ProcessPoolExecutor(options.processes) as pool:
         results = list(pool.map(measure_picture, paths, [options.model] * len(paths)))
     model = models.load(options.model)
     report = {
-        "command": " ".join(["python benchmarks/layers.py", *(Path(a).name for a in sys.argv[1:])]),
-        "model": {"name": model.name, "hash": model.hash.hex()},
+        "command": command_line(),
+        "model": describe(model),
         "pictures": len(paths),
         "prediction": mean([prediction for prediction, _ in results]),
         "bytes": mean([split for _, split in results]),

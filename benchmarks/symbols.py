@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from compass.nets.hyperprior import HyperpriorCodec
 from compass.picture.pyramid import Pixels, pyramid, sizes_from_scales
 from compass.training.export import round_to_half
 from compass.training.run import build, load_parts
+from options import command_line
 
 ROOT = Path(__file__).parent.parent
 
@@ -60,7 +60,7 @@ def main() -> None:
                 coded = codec_of(model, below).encode(x, quality * 32)
                 below = finish_layer(prediction, coded.picture, "RGB")
     report = {
-        "command": " ".join(["python benchmarks/symbols.py", *(Path(a).name for a in sys.argv[1:])]),
+        "command": command_line(),
         "model": model.name,
         **totals,
     }

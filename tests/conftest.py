@@ -20,6 +20,12 @@ def parrots() -> Image.Image:
         return picture.convert("RGB")
 
 
+def save_crops(picture: Image.Image, folder: Path) -> None:
+    """Three pictures of 160x160 to train on."""
+    for i in range(3):
+        picture.crop((i * 40, i * 20, i * 40 + 160, i * 20 + 160)).save(folder / f"{i}.png")
+
+
 @pytest.fixture(scope="session")
 def tiny_net(parrots: Image.Image):
     """The untrained `tiny` networks on top of a block transform; the predictor is not zero."""

@@ -11,6 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.conftest import save_crops
+
 _COMMAND = (
     "from compass.training import loop; f = loop.Trainer.train\n"
     "loop.Trainer.train = lambda self, pause: f(self, pause, log_every=1)\n"
@@ -21,8 +23,7 @@ _COMMAND = (
 @pytest.fixture(scope="module")
 def folder(parrots: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("pictures")
-    for i in range(3):
-        parrots.crop((i * 40, i * 20, i * 40 + 160, i * 20 + 160)).save(path / f"{i}.png")
+    save_crops(parrots, path)
     return path
 
 

@@ -25,6 +25,7 @@ from compass.training.loop import Schedule
 from compass.training.machine import open_machine
 from compass.training.run import Run, build, load_parts, make_trainer, train
 from compass.training.stages import draw_sides, lambdas, reduce
+from tests.conftest import save_crops
 
 CPU = torch.device("cpu")
 
@@ -33,8 +34,7 @@ CPU = torch.device("cpu")
 def folder(parrots: Image.Image, tmp_path: Path) -> Path:
     path = tmp_path / "pictures"
     path.mkdir()
-    for i in range(3):
-        parrots.crop((i * 40, i * 20, i * 40 + 160, i * 20 + 160)).save(path / f"{i}.png")
+    save_crops(parrots, path)
     return path
 
 

@@ -162,10 +162,11 @@ class Trainer:
         """Operations of a mean step of this process: forward and backward, convolutions and matrix products."""
         self.stage.trained.train()
         counter = FlopCounterMode(display=False)
+        steps = 1 if self.stage.fixed_shapes else _COUNTED_STEPS
         with counter:
-            for step in range(_COUNTED_STEPS):
+            for step in range(steps):
                 self._backward(step, self.stage)
-        return counter.get_total_flops() / _COUNTED_STEPS
+        return counter.get_total_flops() / steps
 
     def validate(self) -> Metrics:
         """Figures of the averaged weights on the validation pictures; none but in the first process."""

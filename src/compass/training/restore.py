@@ -14,7 +14,7 @@ from torch import Tensor
 
 from compass.errors import InputError
 from compass.model import exact
-from compass.model.file import read_model
+from compass.model.file import CARD, read_model
 
 _GRAPHS = {"analysis.onnx": "g_a.", "synthesis.onnx": "g_s.", "hyper_analysis.onnx": "h_a."}
 
@@ -47,7 +47,7 @@ def is_model(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return "card.json" in archive.namelist()
+        return CARD in archive.namelist()
 
 
 def _initialisers(graph: bytes) -> dict[str, Tensor]:
