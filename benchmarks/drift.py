@@ -53,8 +53,8 @@ def drift(picture: Image.Image, sizes: list[Size], quality: float = 3) -> dict[s
     for k, entry in enumerate(header.layers):
         if k:
             size = (entry.height, entry.width)
-            residual = model.residual.decode(container.read_payload(data, header, k), size, entry.quality)
-            below = finish_layer(predict_layer(model, below, size), residual, "RGB")
+            payload, prediction = container.read_payload(data, header, k), predict_layer(model, below, size)
+            below = finish_layer(model.residual.decode(payload, size, entry.quality, prediction), "RGB")
         difference = np.abs(below.astype(int) - layers[k].picture)
         worst.append(int(difference.max()))
         share.append(round(float((difference > 0).mean()), 4))

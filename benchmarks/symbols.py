@@ -21,7 +21,7 @@ from compass.codec.layer import codec_of, finish_layer, predict_layer, to_planes
 from compass.model import exact
 from compass.model import model as models
 from compass.model.hyperprior import HyperpriorCoder
-from compass.model.latent import gain
+from compass.model.latent import Floats, gain
 from compass.model.model import PictureCodec
 from compass.nets.exact import run_by_torch
 from compass.nets.hyperprior import HyperpriorCodec
@@ -54,11 +54,10 @@ def main() -> None:
             below: Pixels | None = None
             for target in targets:
                 prediction = predict_layer(model, below, target.shape[:2])
-                planes = to_planes(target)
-                x = planes if prediction is None else planes - prediction
-                compare(codec_of(model, below), net.base if below is None else net.residual, x, quality * 32, totals)
-                coded = codec_of(model, below).encode(x, quality * 32)
-                below = finish_layer(prediction, coded.picture, "RGB")
+                ours, theirs = codec_of(model, below), net.base if below is None else net.residual
+                coded = ours.encode(to_planes(target), quality * 32, prediction)
+                compare(ours, theirs, coded.payload, to_planes(target), prediction, quality * 32, totals)
+                below = finish_layer(coded.picture, "RGB")
     report = {
         "command": command_line(),
         "model": model.name,
@@ -68,13 +67,17 @@ def main() -> None:
     print(json.dumps(totals))
 
 
-def compare(ours: PictureCodec, theirs: HyperpriorCodec, x: np.ndarray, code: int, totals: dict[str, int]) -> None:
-    payload = ours.encode(x, code).payload
-    symbols, z, values = ours.decode_latent(payload, x.shape[1:], code)
+def compare(
+    ours: PictureCodec, theirs: HyperpriorCodec, payload: bytes,
+    picture: Floats, prediction: Floats | None, code: int, totals: dict[str, int],
+) -> None:  # fmt: skip
+    symbols, z, values = ours.decode_latent(payload, picture.shape[1:], code)
     coder = ours.latent
     assert isinstance(coder, HyperpriorCoder)
     with torch.no_grad():
-        y = theirs.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(gain(coder, code))
+        x = picture if prediction is None else picture - prediction
+        seen = [torch.from_numpy(prediction)[None]] if theirs.conditional else []
+        y = theirs.g_a(torch.from_numpy(x)[None], *seen) * torch.from_numpy(gain(coder, code))
         z_torch = torch.round(theirs.h_a(y))[0].numpy().astype(np.int64)
     means = values - symbols
     raw, raw_torch = (run(coder.layers, exact.from_symbols(z, coder.medians)) for run in (exact.run, run_by_torch))

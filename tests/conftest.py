@@ -28,7 +28,7 @@ def save_crops(picture: Image.Image, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def tiny_net(parrots: Image.Image):
-    """The untrained `tiny` networks on top of a block transform; the predictor is not zero."""
+    """The untrained `tiny` networks on top of a block transform; what starts at zero in them is not."""
     import torch
 
     from compass.training.klt import start_from_klt
@@ -39,7 +39,8 @@ def tiny_net(parrots: Image.Image):
     x = torch.from_numpy(np.array(parrots)).permute(2, 0, 1)[None].float() / 255
     start_from_klt(net.base, x[:, :, :240, :320])
     start_from_klt(net.residual, x[:, :, :240, :320], mean=0.0)
-    torch.nn.init.normal_(net.predictor.leave.weight, std=0.01)
+    for layer in (net.predictor.leave, net.residual.g_a.condition.view, net.residual.g_s.condition.view):
+        torch.nn.init.normal_(layer.weight, std=0.01)
     return net
 
 

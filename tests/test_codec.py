@@ -121,10 +121,9 @@ def test_layer_above_can_be_decoded_from_the_pixels_below(parrots, tiny_model):
     data, layers = encode_layers(parrots, [(160, 120), (320, 240)], [3.0, 3.0], tiny_model)
     payload = container.read_payload(data, container.read_header(data), 1)
     plain = np.asarray(compass.decode(data, 0, model=tiny_model.path))
-    residual = tiny_model.residual.decode(payload, (240, 320), 96)
-    assert np.array_equal(
-        finish_layer(predict_layer(tiny_model, plain, (240, 320)), residual, "RGB"), layers[1].picture
-    )
+    prediction = predict_layer(tiny_model, plain, (240, 320))
+    planes = tiny_model.residual.decode(payload, (240, 320), 96, prediction)
+    assert np.array_equal(finish_layer(planes, "RGB"), layers[1].picture)
 
 
 def test_extract_and_cut_files(parrots, tiny_model_path):
@@ -238,14 +237,17 @@ def test_transparency_is_refused_not_dropped(parrots, tiny_model_path):
 
 
 def test_lack_of_memory_is_a_memory_error():
-    from compass.model.model import _run
+    from compass.model.session import run_session
 
     class Session:
+        def get_inputs(self) -> list[object]:
+            return []
+
         def run(self, *_: object) -> None:
             raise RuntimeError("std::bad_alloc")
 
     with pytest.raises(MemoryError):
-        _run(Session(), {})  # type: ignore[arg-type]
+        run_session(Session(), {})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("quality", [2, 2.0, np.float32(2), np.int64(2), [2, 2], np.array([2.0, 2.0])])

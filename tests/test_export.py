@@ -7,20 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from compass.model.model import Model
-from compass.model.model import _session as session
+from compass.model.model import Predictor
+from compass.model.session import open_session
 from compass.nets.liff import LIFF
 from compass.nets.liif import LIIF
 from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
-from compass.training.export import _predictor_graph as predictor_graph
-
-
-class _ModelOf(Model):
-    """A model that holds nothing but a predictor."""
-
-    def __init__(self, predictor: nn.Module) -> None:
-        self._members = {"residual/entropy.npz": b"", "predictor.onnx": predictor_graph(predictor.eval())}
-        self._threads = 1
+from compass.training.export import predictor_graph
 
 
 @pytest.mark.parametrize("make", [LIFF, LIIF, SeparablePredictor, BicubicPredictor])
@@ -31,27 +23,36 @@ def test_predictors(make):
         nn.init.normal_(predictor.leave.weight, std=0.1)
     for parameter in predictor.parameters():  # as in a model file
         parameter.data = parameter.data.half().float()
-    model = _ModelOf(predictor)
+    predict = Predictor(predictor_graph(predictor.eval()), threads=1)
     for small, large in (((12, 17), (12, 17)), ((9, 8), (13, 30)), ((5, 21), (31, 22)), ((1, 1), (3, 2))):
         x = torch.rand(1, 3, *small)
         with torch.no_grad():
             expected = predictor(x, axis_tensors(small[0], large[0]), axis_tensors(small[1], large[1]))
-        assert np.allclose(model.predict(x[0].numpy(), large), expected[0].numpy(), atol=2e-5)
+        assert np.allclose(predict(x[0].numpy(), large), expected[0].numpy(), atol=2e-5)
 
 
-def test_transforms_of_a_whole_model(tiny_net, tiny_model):
-    x = torch.rand(1, 3, 37, 50)
-    for codec, net in ((tiny_model.base, tiny_net.base), (tiny_model.residual, tiny_net.residual)):
-        with torch.no_grad():
-            y = net.g_a(x) * net.gain(torch.tensor([2.0]))
-            z = net.h_a(y)
-        ours, hyper = codec.analyse(x[0].numpy(), 64)
-        assert np.allclose(ours, y[0].numpy(), atol=1e-4)
-        assert np.allclose(hyper, z[0].numpy(), atol=1e-4)
+@pytest.mark.parametrize("conditional", [False, True])
+def test_transforms_of_a_whole_model(tiny_net, tiny_model, conditional):
+    """Encoder and decoder networks of the base, and of the residual codec, which also sees the prediction."""
+    x, prediction = torch.rand(1, 3, 37, 50), torch.rand(1, 3, 37, 50)
+    codec, net = (tiny_model.residual, tiny_net.residual) if conditional else (tiny_model.base, tiny_net.base)
+    seen = [prediction] if conditional else []
+    quality = torch.tensor([2.0])
+    with torch.no_grad():
+        y = net.g_a(x, *seen) * net.gain(quality)
+        z = net.h_a(y)
+        expected = net(x, quality, *seen).picture + (prediction if conditional else 0)
+    context = prediction[0].numpy() if conditional else None
+    ours, hyper = codec.analyse(x[0].numpy(), 64, context)
+    assert np.allclose(ours, y[0].numpy(), atol=1e-4)
+    assert np.allclose(hyper, z[0].numpy(), atol=1e-4)
+    coded = codec.encode(x[0].numpy() + (context if conditional else 0), 64, context)
+    assert np.abs(coded.picture - expected[0].numpy()).mean() < 1e-3  # a symbol on the edge may round the other way
+    assert np.array_equal(codec.decode(coded.payload, (37, 50), 64, context), coded.picture)
 
 
 def test_sessions_are_not_made_with_a_negative_number_of_threads(tiny_model):
     from compass.errors import InputError
 
     with pytest.raises(InputError, match="-1 threads are impossible"):
-        session(tiny_model._members["predictor.onnx"], -1)
+        open_session(tiny_model._members["predictor.onnx"], -1)

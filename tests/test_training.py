@@ -181,9 +181,10 @@ def test_parts_start_from_other_runs(folder, tmp_path):
     weights = tmp_path / "base" / "weights.pt"
     net = build("tiny").eval()
     load_parts(net, [f"base={weights}", f"residual=base:{weights}"])
-    x, quality = torch.rand(1, 3, 32, 32), torch.tensor([3.0])
+    x, quality, prediction = torch.rand(1, 3, 32, 32), torch.tensor([3.0]), torch.rand(1, 3, 32, 32)
     with torch.no_grad():  # the copy is shifted, so that it codes residuals as the base codes pictures
-        assert torch.allclose(net.base(x, quality).picture - 0.5, net.residual(x - 0.5, quality).picture, atol=1e-5)
+        base, residual = net.base(x, quality), net.residual(x - 0.5, quality, prediction)
+        assert torch.allclose(base.picture - 0.5, residual.picture, atol=1e-5)
 
 
 def test_lambdas():

@@ -155,11 +155,13 @@ def train(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many pictures.")] = None,
 ) -> None:
-    """Train one stage of a model (needs the [train] extra). On several GPUs: torchrun -m compass train ..."""
+    """Train one stage of a model (needs the extra "train"). On several GPUs: torchrun -m compass train ..."""
     if (steps is None) == (minutes is None):
         raise typer.BadParameter("give a budget: either --steps or --minutes")
-    run = _import_training("run")
-    schedule = _import_training("loop").Schedule(steps or 0, minutes, rate, warmup=warmup, ema=ema, seed=seed)
+    run = _import_extra("training.run", "train")
+    schedule = _import_extra("training.loop", "train").Schedule(
+        steps or 0, minutes, rate, warmup=warmup, ema=ema, seed=seed
+    )
     figures = run.train(
         run.Run(
             stage, profile, data, valid or [], out, schedule, crop, batch, start or [],
@@ -182,9 +184,9 @@ def export(
     quality: Annotated[float | None, typer.Option(min=0, max=6, help="The only one that it was trained for.")] = None,
     force: Force = False,
 ) -> None:
-    """Turn trained weights into a model file (needs the [train] extra)."""
+    """Turn trained weights into a model file (needs the extra "train")."""
     _check_target(target, force)
-    run, exporting = _import_training("run"), _import_training("export")
+    run, exporting = _import_extra("training.run", "train"), _import_extra("training.export", "train")
     net = run.build(profile)
     run.load_parts(net, [str(weights), *(start or [])])
     try:
@@ -193,6 +195,41 @@ def export(
         raise InputError(f"{card} is no card in JSON: {error}") from None
     details = {"name": target.stem, "profile": profile, **({} if quality is None else {"quality": quality}), **details}
     exporting.export_model(net, target, details, base_only)
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures.")],
+    codec: Annotated[str, typer.Option(help="compass, jpeg2000, simulcast-webp, single-avif, ...")],
+    out: Annotated[Path, typer.Option(help="The file of results, JSON.")],
+    scales: Annotated[str, typer.Option(help="Ascending fractions of the picture's size.")] = "1/4,1/2,1",
+    qualities: Annotated[
+        str | None, typer.Option(help="In the codec's own measure: 1,2,3,4. [default: the codec's usual ones]")
+    ] = None,
+    model: ModelName = None,
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Cut layer sizes off to whole pixels instead of rounding them.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Pictures measured at once.")] = 1,
+    force: Force = False,
+) -> None:
+    """Measure a codec on a folder of pictures: bytes, PSNR, MS-SSIM, seconds (needs the extra "eval")."""
+    _check_target(out, force)
+    parsed_scales = tuple(_parse_number(text, "scale") for text in scales.split(","))
+    chosen = () if qualities is None else tuple(_parse_number(text, "quality") for text in qualities.split(","))
+    module = _import_extra("evaluation.evaluate", "eval")
+    work = module.Evaluation(folder, codec, parsed_scales, chosen, model, truncate)
+    command = f"compass evaluate {folder.name} --codec {codec} --scales {scales}"
+    command += f" --qualities {qualities}" if qualities else ""
+    command += f" --model {Path(model).name}" if model else ""
+    command += " --truncate" if truncate else ""
+    with typer.progressbar(length=1, label=codec, file=sys.stderr) as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.length = of
+            bar.update(done - bar.pos)
+
+        module.evaluate(work, out, command, processes, progress)
 
 
 @app.callback(invoke_without_command=True)
@@ -245,12 +282,12 @@ def _parse_size(text: str) -> tuple[int, int | None]:
     return int(width), int(height) if height else None
 
 
-def _import_training(module: str) -> Any:
+def _import_extra(module: str, extra: str) -> Any:
     import importlib
 
     try:
-        return importlib.import_module(f"compass.training.{module}")
+        return importlib.import_module(f"compass.{module}")
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("compass"):
             raise
-        raise InputError(f"training needs {error.name}: install compass-codec[train]") from None
+        raise InputError(f"this needs {error.name}: install compass-codec[{extra}]") from None

@@ -9,6 +9,7 @@ from PIL import Image
 from compass.bitstream import container
 from compass.codec.layer import codec_of, finish_layer, predict_layer
 from compass.errors import FormatError, InputError
+from compass.model.latent import Floats
 from compass.model.model import Model
 from compass.picture.pyramid import Pixels
 
@@ -20,14 +21,16 @@ def whole_layers(data: bytes, header: container.Header) -> int:
 
 def decode_pixels(data: bytes, header: container.Header, layer: int, model: Model) -> Pixels:
     """Layer `layer` of a file, [H, W, 3]. Raises FormatError on damaged data."""
-    below: Pixels | None = None
-    for k, entry in enumerate(header.layers[: layer + 1]):
-        size = (entry.height, entry.width)
-        payload = container.read_payload(data, header, k)
-        coded = codec_of(model, below).decode(payload, size, entry.quality)
-        below = finish_layer(predict_layer(model, below, size), coded, header.colour)
-    assert below is not None
-    return below
+    return finish_layer(decode_planes(data, header, layer, model), header.colour)
+
+
+def decode_planes(data: bytes, header: container.Header, layer: int, model: Model) -> Floats:
+    """Layer `layer` of a file before rounding, [3, H, W] in about [0, 1]. Raises FormatError on damaged data."""
+    below = decode_pixels(data, header, layer - 1, model) if layer else None
+    entry = header.layers[layer]
+    size = (entry.height, entry.width)
+    payload = container.read_payload(data, header, layer)
+    return codec_of(model, below).decode(payload, size, entry.quality, predict_layer(model, below, size))
 
 
 def choose_layer(data: bytes, header: container.Header, layer: int | None) -> int:

@@ -45,9 +45,8 @@ def encode_layers(
     layers = []
     for target, code in zip(pyramid(picture.convert("RGB"), sizes), codes, strict=True):
         prediction = predict_layer(model, below, target.shape[:2])
-        planes = to_planes(target)
-        coded = codec_of(model, below).encode(planes if prediction is None else planes - prediction, code)
-        below = finish_layer(prediction, coded.picture, colour)
+        coded = codec_of(model, below).encode(to_planes(target), code, prediction)
+        below = finish_layer(coded.picture, colour)
         layers.append(EncodedLayer(coded.payload, below, coded.ideal_bits))
     table = [(*size, code, layer.payload) for size, code, layer in zip(sizes, codes, layers, strict=True)]
     return container.write(model.hash, colour, table), layers

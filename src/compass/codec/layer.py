@@ -19,9 +19,8 @@ def predict_layer(model: Model, below: Pixels | None, size: tuple[int, int]) -> 
     return None if below is None else model.predict(to_planes(below), size)
 
 
-def finish_layer(prediction: Floats | None, coded: Floats, colour: str) -> Pixels:
-    """The decoded layer in 8 bits: prediction plus residual, rounded; in a grey file its channels are equal."""
-    planes = coded if prediction is None else prediction + coded
+def finish_layer(planes: Floats, colour: str) -> Pixels:
+    """The decoded layer in 8 bits; in a grey file its channels are equal."""
     if colour == "L":
         planes = np.repeat(planes.mean(axis=0, keepdims=True), 3, axis=0)
     pixels = np.clip(np.rint(planes * np.float32(255)), 0, 255).astype(np.uint8)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from compass.errors import InputError, ModelError
 from compass.model.file import read_card, read_model
 from compass.model.latent import Floats, Latent, LatentCoder, check_payload_sane, gain, latent_size
+from compass.model.session import open_session, run_session
 from compass.model.tables import unpack_entropy
 from compass.picture.coordinates import axis_grid
 
@@ -23,7 +24,7 @@ DEFAULT = "fast"
 
 
 class Coded(NamedTuple):
-    """One picture, or residual, after coding."""
+    """One picture after coding."""
 
     payload: bytes
     picture: Floats  # [3, H, W], what a decoder will see
@@ -48,30 +49,34 @@ class PictureCodec:
 
     @cached_property
     def _analysis(self) -> InferenceSession:
-        return _session(self._member("analysis.onnx"), self._threads)
+        return open_session(self._member("analysis.onnx"), self._threads)
 
     @cached_property
     def _hyper_analysis(self) -> InferenceSession:
-        return _session(self._member("hyper_analysis.onnx"), self._threads)
+        return open_session(self._member("hyper_analysis.onnx"), self._threads)
 
     @cached_property
     def _synthesis(self) -> InferenceSession:
-        return _session(self._member("synthesis.onnx"), self._threads)
+        return open_session(self._member("synthesis.onnx"), self._threads)
 
-    def analyse(self, x: Floats, code: int) -> tuple[Floats, Floats | None]:
-        """y [M, h, w] of a picture or residual [3, H, W], times the gain of a stored quality, and z if any."""
-        y = _run(self._analysis, {"x": x[None]}) * gain(self.latent, code)
+    def analyse(self, x: Floats, code: int, prediction: Floats | None = None) -> tuple[Floats, Floats | None]:
+        """y [M, h, w] of a picture [3, H, W] in [0, 1], times the gain of a stored quality, and z if any.
+
+        With a prediction x is the residual, in [-1, 1]; networks that are conditional on the prediction see it too.
+        """
+        y = run_session(self._analysis, {"x": x[None]} | _context(prediction)) * gain(self.latent, code)
         hyper = self._prefix + "hyper_analysis.onnx"
-        return y, _run(self._hyper_analysis, {"y": y[None]}) if hyper in self._members else None
+        return y, run_session(self._hyper_analysis, {"y": y[None]}) if hyper in self._members else None
 
-    def encode(self, x: Floats, code: int) -> Coded:
-        """Codes a picture [3, H, W] in [0, 1], or a residual in [-1, 1], at a stored quality."""
-        payload, latent, bits = self.latent.encode(*self.analyse(x, code), code)
-        return Coded(payload, self._synthesise(latent, (x.shape[1], x.shape[2]), code), bits)
+    def encode(self, picture: Floats, code: int, prediction: Floats | None = None) -> Coded:
+        """Codes a picture [3, H, W] in [0, 1], or what its prediction lacks, at a stored quality."""
+        x = picture if prediction is None else picture - prediction
+        payload, latent, bits = self.latent.encode(*self.analyse(x, code, prediction), code)
+        return Coded(payload, self._synthesise(latent, (x.shape[1], x.shape[2]), code, prediction), bits)
 
-    def decode(self, payload: bytes, size: tuple[int, int], code: int) -> Floats:
-        """The picture [3, *size] of a payload."""
-        return self._synthesise(self.decode_latent(payload, size, code), size, code)
+    def decode(self, payload: bytes, size: tuple[int, int], code: int, prediction: Floats | None = None) -> Floats:
+        """The picture [3, *size] of a payload. Raises FormatError if they do not fit."""
+        return self._synthesise(self.decode_latent(payload, size, code), size, code, prediction)
 
     def decode_latent(self, payload: bytes, size: tuple[int, int], code: int) -> Latent:
         """The latent of a payload for a picture of size (H, W). Raises FormatError if they do not fit."""
@@ -79,10 +84,30 @@ class PictureCodec:
         check_payload_sane(payload, y_size[0] * y_size[1] * self.latent.log_gain.shape[1])
         return self.latent.decode(payload, y_size, code)
 
-    def _synthesise(self, latent: Latent, size: tuple[int, int], code: int) -> Floats:
-        y = latent.values / gain(self.latent, code)
-        picture = _run(self._synthesis, {"y": y[None].astype(np.float32)})
-        return picture[:, : size[0], : size[1]]
+    def _synthesise(self, latent: Latent, size: tuple[int, int], code: int, prediction: Floats | None) -> Floats:
+        y = (latent.values / gain(self.latent, code)).astype(np.float32)
+        coded = run_session(self._synthesis, {"y": y[None]} | _context(prediction))[:, : size[0], : size[1]]
+        return coded if prediction is None else prediction + coded
+
+
+def _context(prediction: Floats | None) -> dict[str, Floats]:
+    return {} if prediction is None else {"prediction": prediction[None]}
+
+
+class Predictor:
+    """The inter-layer prediction of a model."""
+
+    def __init__(self, graph: bytes, threads: int) -> None:
+        self._session = open_session(graph, threads)
+
+    def __call__(self, lower: Floats, size: tuple[int, int]) -> Floats:
+        """Prediction [3, *size] of a layer from the picture below it, [3, h, w] in [0, 1]."""
+        feeds: dict[str, NDArray[Any]] = {"x": lower[None]}
+        for name, small, large in (("rows", lower.shape[1], size[0]), ("columns", lower.shape[2], size[1])):
+            grid = axis_grid(small, large)
+            feeds |= {f"{name}_{field}": value for field, value in grid._asdict().items()}
+            feeds[f"{name}_log_ratio"] = np.array([np.log(large / small)], np.float32)
+        return run_session(self._session, feeds)
 
 
 class Model:
@@ -133,19 +158,10 @@ class Model:
         return PictureCodec(self._members, "residual/", self._threads)
 
     @cached_property
-    def _predictor(self) -> InferenceSession:
+    def predict(self) -> Predictor:
+        """The prediction of the enhancement layers. Raises ModelError in a model that has none."""
         self.check_layers(2)
-        return _session(self._members["predictor.onnx"], self._threads)
-
-    def predict(self, lower: Floats, size: tuple[int, int]) -> Floats:
-        """Prediction [3, *size] of a layer from the picture below it, [3, h, w] in [0, 1]."""
-        feeds: dict[str, NDArray[Any]] = {"x": lower[None]}
-        for name, small, large in (("rows", lower.shape[1], size[0]), ("columns", lower.shape[2], size[1])):
-            grid = axis_grid(small, large)
-            feeds |= {f"{name}_{field}": value for field, value in grid._asdict().items()}
-            feeds[f"{name}_log_ratio"] = np.array([np.log(large / small)], np.float32)
-        wanted = {i.name for i in self._predictor.get_inputs()}
-        return _run(self._predictor, {k: v for k, v in feeds.items() if k in wanted})
+        return Predictor(self._members["predictor.onnx"], self._threads)
 
 
 def shipped() -> dict[str, Path]:
@@ -186,26 +202,3 @@ def load_for(model_hash: bytes, name: str | Path | None = None, threads: int = 0
 @lru_cache(maxsize=4)
 def _load_cached(path: Path, threads: int) -> Model:
     return Model(path, threads)
-
-
-def _run(session: InferenceSession, feeds: dict[str, NDArray[Any]]) -> Floats:
-    """The only output of a graph, without its batch axis. Raises MemoryError if there is not enough memory."""
-    try:
-        return session.run(None, feeds)[0][0]
-    except Exception as error:  # the runtime has one class for everything
-        if "alloc" in str(error):
-            raise MemoryError(str(error)) from None
-        raise
-
-
-def _session(graph: bytes, threads: int) -> InferenceSession:
-    import onnxruntime as ort
-
-    if threads < 0:
-        raise InputError(f"{threads} threads are impossible")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # an arena keeps what large pictures needed once
-    options.log_severity_level = 3
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

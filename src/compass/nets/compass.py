@@ -52,7 +52,7 @@ class Compass(nn.Module):
         for target, quality in zip(pyramid[1:], qualities[1:], strict=True):
             assert self.residual is not None
             prediction = self.predict(quantise_picture(layers[-1].picture), (target.shape[2], target.shape[3]))
-            picture, bits_y, bits_z = self.residual(target - prediction, quality)
+            picture, bits_y, bits_z = self.residual(target - prediction, quality, prediction)
             layers.append(CodedLayer(prediction + picture, prediction, bits_y, bits_z))
         return layers
 

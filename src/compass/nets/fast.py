@@ -45,32 +45,56 @@ class DepthwiseBlock(nn.Module):
         return x + self.project(a + b)
 
 
-class Analysis(nn.Module):
-    """Picture [B, 3, H, W] -> y [B, M, ceil(H/16), ceil(W/16)]."""
+class Condition(nn.Module):
+    """Features [B, C, h, w] at 1/8 resolution plus a linear view of a picture [B, 3, H, W], sides up to 8h x 8w.
 
-    def __init__(self, channels: int, latent: int, blocks: int) -> None:
+    Starts at zero: fresh, it passes the features on.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.unshuffle = nn.PixelUnshuffle(8)
+        self.view = nn.Conv2d(192, channels, 1)
+        nn.init.zeros_(self.view.weight)
+        nn.init.zeros_(self.view.bias)  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor, picture: Tensor) -> Tensor:
+        return features + self.view(self.unshuffle(pad_to_multiple(picture, 16) - 0.5))
+
+
+class Analysis(nn.Module):
+    """Picture [B, 3, H, W] -> y [B, M, ceil(H/16), ceil(W/16)]; `conditional` on another picture of the same size."""
+
+    def __init__(self, channels: int, latent: int, blocks: int, conditional: bool = False) -> None:
         super().__init__()
         self.unshuffle = nn.PixelUnshuffle(8)
         self.enter = nn.Conv2d(192, channels, 1)
+        self.condition = Condition(channels) if conditional else None
         self.blocks = nn.Sequential(*(DepthwiseBlock(channels) for _ in range(blocks)))
         self.leave = nn.Conv2d(channels, latent, 2, stride=2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.unshuffle(pad_to_multiple(x, 16))
-        return self.leave(self.blocks(self.enter(x)))
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        features = self.enter(self.unshuffle(pad_to_multiple(x, 16)))
+        if self.condition is not None:
+            features = self.condition(features, context)
+        return self.leave(self.blocks(features))
 
 
 class Synthesis(nn.Module):
-    """y [B, M, h, w] -> picture [B, 3, 16h, 16w]."""
+    """y [B, M, h, w] -> picture [B, 3, 16h, 16w]; `conditional` on another picture of the same size."""
 
-    def __init__(self, channels: int, latent: int, blocks: int) -> None:
+    def __init__(self, channels: int, latent: int, blocks: int, conditional: bool = False) -> None:
         super().__init__()
         self.enter = nn.Sequential(nn.Conv2d(latent, 4 * channels, 1), nn.PixelShuffle(2))
+        self.condition = Condition(channels) if conditional else None
         self.blocks = nn.Sequential(*(DepthwiseBlock(channels) for _ in range(blocks)))
         self.leave = nn.Sequential(nn.Conv2d(channels, 192, 1), nn.PixelShuffle(8))
 
-    def forward(self, y: Tensor) -> Tensor:
-        return self.leave(self.blocks(self.enter(y)))
+    def forward(self, y: Tensor, context: Tensor | None = None) -> Tensor:
+        features = self.enter(y)
+        if self.condition is not None:
+            features = self.condition(features, context)
+        return self.leave(self.blocks(features))
 
 
 class HyperAnalysis(nn.Module):
@@ -117,14 +141,22 @@ def hyper_synthesis(hyper: int, latent: int, channels: int) -> nn.Sequential:
 
 
 def fast_transforms(
-    channels: int = 128, latent: int = 320, hyper: int = 64, down: int = 3, up: int = 4, hyper_channels: int = 128
+    channels: int = 128,
+    latent: int = 320,
+    hyper: int = 64,
+    down: int = 3,
+    up: int = 4,
+    hyper_channels: int = 128,
+    conditional: bool = False,
 ) -> Transforms:
+    """conditional: both transforms see a second picture, as the residual codec sees the prediction."""
     return Transforms(
-        g_a=Analysis(channels, latent, down),
-        g_s=Synthesis(channels, latent, up),
+        g_a=Analysis(channels, latent, down, conditional),
+        g_s=Synthesis(channels, latent, up, conditional),
         h_a=HyperAnalysis(latent, hyper, hyper_channels),
         h_s=hyper_synthesis(hyper, latent, hyper_channels),
         latent=latent,
         hyper=hyper,
         log_scale=True,
+        conditional=conditional,
     )

@@ -30,6 +30,7 @@ class Transforms:
     latent: int
     hyper: int
     log_scale: bool  # h_s yields table levels (logarithmic) instead of standard deviations
+    conditional: bool = False  # g_a and g_s take a second picture, known to encoder and decoder
 
 
 class CodedLatent(NamedTuple):
@@ -79,6 +80,7 @@ class HyperpriorCodec(nn.Module):
         self.g_a, self.g_s = transforms.g_a, transforms.g_s
         self.h_a, self.h_s = transforms.h_a, transforms.h_s
         self.latent, self.hyper, self.log_scale = transforms.latent, transforms.hyper, transforms.log_scale
+        self.conditional = transforms.conditional
         self.entropy_bottleneck = FactorizedPrior(transforms.hyper)
         self.gain = QualityGain(transforms.latent) if variable_rate else None
 
@@ -90,19 +92,20 @@ class HyperpriorCodec(nn.Module):
             raise ValueError("a variable-rate codec needs a quality")
         return self.gain(quality), self.gain.shift(quality)
 
-    def forward(self, x: Tensor, quality: Tensor | None = None) -> CodedLatent:
-        """x [B, 3, H, W], pictures in [0, 1] or residuals in [-1, 1]; quality [B].
+    def forward(self, x: Tensor, quality: Tensor | None = None, context: Tensor | None = None) -> CodedLatent:
+        """x [B, 3, H, W], pictures in [0, 1] or residuals in [-1, 1]; quality [B]; context as x, if `conditional`.
 
         In training mode the rate is that of noisy latents; the synthesis always sees rounded ones. Under autocast
         the transforms may run in half precision; latents, rates and the hyper-synthesis stay in float32.
         """
         gain, shift = self.quality_terms(quality)
-        y = self.g_a(x).float() * gain
+        seen = (context,) if self.conditional else ()
+        y = self.g_a(x, *seen).float() * gain
         z = self.h_a(y).float()
         scales, means = self.gaussian(self.entropy_bottleneck.quantise(z), y.shape[2:], shift)
         y_hat = self.quantise(y, means)
         bits_y = gaussian_bits((add_noise(y) if self.training else y_hat) - means, scales)
-        picture = self.g_s(y_hat / gain).float()[:, :, : x.shape[2], : x.shape[3]]
+        picture = self.g_s(y_hat / gain, *seen).float()[:, :, : x.shape[2], : x.shape[3]]
         return CodedLatent(picture, bits_y, self.entropy_bottleneck.bits(z))
 
     def quantise(self, y: Tensor, means: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from compass.nets.compass import Codec, Compass
@@ -32,7 +32,7 @@ def _elementwise(*_: Any, out_shape: Any, **__: Any) -> int:
 def decode_macs(codec: Codec, height: int, width: int) -> int:
     """g_s, and of a hyperprior codec h_s, for a picture of this size."""
     y = torch.zeros(1, codec.latent, -(-height // 16), -(-width // 16))
-    macs = count_macs(lambda: codec.g_s(y))
+    macs = count_macs(lambda: codec.g_s(y, *_context(codec, height, width)))
     if isinstance(codec, HyperpriorCodec):
         z = torch.zeros(1, codec.hyper, -(-y.shape[2] // 4), -(-y.shape[3] // 4))
         macs += count_macs(lambda: codec.h_s(z))
@@ -42,8 +42,13 @@ def decode_macs(codec: Codec, height: int, width: int) -> int:
 def encode_macs(codec: Codec, height: int, width: int) -> int:
     """g_a and h_a, and what a decoder runs, as an encoder does too."""
     x: Tensor = torch.zeros(1, 3, height, width)
-    analyse = (lambda: codec.h_a(codec.g_a(x))) if isinstance(codec, HyperpriorCodec) else (lambda: codec.g_a(x))
-    return count_macs(analyse) + decode_macs(codec, height, width)
+    hyper = codec.h_a if isinstance(codec, HyperpriorCodec) else nn.Identity()
+    return count_macs(lambda: hyper(codec.g_a(x, *_context(codec, height, width)))) + decode_macs(codec, height, width)
+
+
+def _context(codec: Codec, height: int, width: int) -> list[Tensor]:
+    """What g_a and g_s see besides their input."""
+    return [torch.zeros(1, 3, height, width)] if isinstance(codec, HyperpriorCodec) and codec.conditional else []
 
 
 def predict_macs(net: Compass, height: int, width: int, ratio: float) -> int:

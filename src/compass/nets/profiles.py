@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
@@ -33,24 +34,30 @@ class Profile:
         return Compass(self.base(), self.predictor(), self.residual())
 
 
-def _fast() -> HyperpriorCodec:
-    return HyperpriorCodec(fast_transforms())
+def _fast(conditional: bool = False) -> HyperpriorCodec:
+    return HyperpriorCodec(fast_transforms(conditional=conditional))
 
 
 def _paper() -> HyperpriorCodec:
     return HyperpriorCodec(paper_transforms())
 
 
-def _tiny() -> HyperpriorCodec:
-    return HyperpriorCodec(fast_transforms(channels=32, latent=48, hyper=8, down=1, up=1, hyper_channels=16))
+def _tiny(conditional: bool = False) -> HyperpriorCodec:
+    return HyperpriorCodec(
+        fast_transforms(channels=32, latent=48, hyper=8, down=1, up=1, hyper_channels=16, conditional=conditional)
+    )
+
+
+def _tiny_predictor() -> SeparablePredictor:
+    return SeparablePredictor(channels=8, blocks=1, rank=2, hidden=8)
 
 
 PROFILES = {
-    "fast": Profile(_fast, SeparablePredictor, _fast, warm_start=True),
+    "fast": Profile(_fast, SeparablePredictor, partial(_fast, conditional=True), warm_start=True),
     "paper": Profile(_paper, LIFF, _paper),
     "paper-liif": Profile(_paper, LIIF, _paper),  # the ablation of supplement B.6
     "factorized": Profile(FactorizedCodec),  # a peer of the paper: a base codec alone
     # for tests
-    "tiny": Profile(_tiny, lambda: SeparablePredictor(channels=8, blocks=1, rank=2, hidden=8), _tiny, warm_start=True),
+    "tiny": Profile(_tiny, _tiny_predictor, partial(_tiny, conditional=True), warm_start=True),
     "tiny-factorized": Profile(lambda: FactorizedCodec(8, 12)),
 }

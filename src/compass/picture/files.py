@@ -25,6 +25,9 @@ _WRITTEN = {
 }
 
 
+PICTURE_SUFFIXES = frozenset(_WRITTEN)
+
+
 def to_codable(picture: Image.Image) -> Image.Image:
     """The picture upright and in mode RGB or L. Raises InputError if that would lose anything but its palette."""
     picture = ImageOps.exif_transpose(picture)

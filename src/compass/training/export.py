@@ -45,7 +45,7 @@ def export_model(net: Compass, path: Path, card: dict[str, Any], base_only: bool
     members = codec_members(net.base, "base/")
     if net.predictor is not None and net.residual is not None and not base_only:
         members |= codec_members(net.residual, "residual/")
-        members["predictor.onnx"] = _predictor_graph(net.predictor)
+        members["predictor.onnx"] = predictor_graph(net.predictor)
     write_model(path, members, card)
 
 
@@ -61,15 +61,16 @@ def round_to_half(net: nn.Module) -> None:
 
 def codec_members(codec: Codec, prefix: str) -> dict[str, bytes]:
     """Members of the model file for one codec."""
-    latent = torch.zeros(1, codec.latent, 8, 8)
+    picture, latent = torch.zeros(1, 3, 120, 116), torch.zeros(1, codec.latent, 8, 8)
+    context = {"prediction": picture} if isinstance(codec, HyperpriorCodec) and codec.conditional else {}
     members = {
-        prefix + "analysis.onnx": _graph(codec.g_a, torch.zeros(1, 3, 64, 64), "x", "y"),
-        prefix + "synthesis.onnx": _graph(codec.g_s, latent, "y", "x"),
+        prefix + "analysis.onnx": _graph(codec.g_a, {"x": picture} | context, "y"),
+        prefix + "synthesis.onnx": _graph(codec.g_s, {"y": latent} | context, "x"),
         prefix + "entropy.npz": pack_entropy(latent_coder(codec)),
         prefix + "prior.npz": pack_arrays({k: v.numpy() for k, v in codec.entropy_bottleneck.state_dict().items()}),
     }
     if isinstance(codec, HyperpriorCodec):
-        members[prefix + "hyper_analysis.onnx"] = _graph(codec.h_a, latent, "y", "z")
+        members[prefix + "hyper_analysis.onnx"] = _graph(codec.h_a, {"y": latent}, "z")
     return members
 
 
@@ -190,7 +191,8 @@ class _PredictorGraph(nn.Module):
         return self.predictor(x, *axes)
 
 
-def _predictor_graph(predictor: nn.Module) -> bytes:
+def predictor_graph(predictor: nn.Module) -> bytes:
+    """The graph of a predictor, for any two sizes."""
     grids = [axis_tensors(16, 30), axis_tensors(18, 40)]
     inputs = [torch.zeros(1, 3, 16, 18)] + [getattr(g, name) for g in grids for name in _AXIS_INPUTS]
     names = ["x"] + [f"{axis}_{name}" for axis in ("rows", "columns") for name in _AXIS_INPUTS]
@@ -199,8 +201,10 @@ def _predictor_graph(predictor: nn.Module) -> bytes:
     return _export(_PredictorGraph(predictor), tuple(inputs), names, "prediction", dynamic)
 
 
-def _graph(module: nn.Module, example: Tensor, source: str, result: str) -> bytes:
-    return _export(module, (example,), [source], result, {source: {2: "h", 3: "w"}})
+def _graph(module: nn.Module, examples: dict[str, Tensor], result: str) -> bytes:
+    """examples: one per input, by name; its last two sides may be any."""
+    dynamic = {name: {2: f"{name}_h", 3: f"{name}_w"} for name in examples}
+    return _export(module, tuple(examples.values()), list(examples), result, dynamic)
 
 
 def _export(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from compass.errors import CompassError, InputError
 from compass.nets.compass import Compass
@@ -80,12 +80,19 @@ def load_parts(net: Compass, starts: list[str]) -> None:
         prefix = f"{source or target}." if target else ""
         part = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
         module = net.get_submodule(target or "")
-        try:
-            module.load_state_dict(part)
-        except RuntimeError:
-            raise InputError(f"{path} holds weights of another profile") from None
+        if not _load(module, part):
+            raise InputError(f"{path} holds weights of another profile")
         if target == "residual" and source == "base":
             recentre_for_residuals(module)
+
+
+def _load(module: nn.Module, weights: dict[str, Tensor]) -> bool:
+    """Whether the weights are of this module; it may be conditional where the one they come from was not."""
+    try:
+        missing, unexpected = module.load_state_dict(weights, strict=False)
+    except RuntimeError:  # of another shape
+        return False
+    return not unexpected and all(".condition." in name for name in missing)
 
 
 def train(run: Run) -> Metrics:

@@ -1,0 +1,1 @@
+"""Codecs under test, one file each, behind one contract."""

@@ -1,0 +1,77 @@
+"""What every codec under test does: code a pyramid of pictures to real bytes, and decode each layer of it again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compass.errors import CompassError
+from compass.picture.pyramid import Pixels
+
+T = TypeVar("T")
+Settings = Mapping[str, Any]
+
+
+class UnavailableError(CompassError):
+    """A codec needs a program or a model that is not there."""
+
+
+class CodedPicture(NamedTuple):
+    """One picture after coding and decoding."""
+
+    bytes: int  # of the file, its headers included
+    picture: Pixels  # [H, W, 3]
+    encoding_time: float  # seconds
+    decoding_time: float
+    payload_bytes: int | None = None  # entropy-coded bytes alone, where they are known
+    planes: NDArray[np.floating] | None = None  # [H, W, 3] in 0..255 before rounding, where it is known
+
+
+class CodedLayer(NamedTuple):
+    """One layer after coding and decoding. Its own bytes and times come on top of those of the layers below it."""
+
+    coded: CodedPicture
+    accumulated_bytes: int  # all that a reader of this layer needs
+
+
+class PictureCodec(Protocol):
+    """Codes one picture at one size."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def qualities(self) -> Sequence[float]:
+        """Settings for a usual curve, in the codec's own measure."""
+
+    def settings(self) -> Settings:
+        """All that is needed to repeat a result. Raises UnavailableError if something is missing here."""
+
+    def code(self, picture: Pixels, quality: float) -> CodedPicture:
+        """Codes [H, W, 3] and decodes it again."""
+
+
+class LayeredCodec(Protocol):
+    """Codes a pyramid of pictures, smallest first."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def qualities(self) -> Sequence[float]: ...
+
+    def settings(self) -> Settings: ...
+
+    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
+        """Codes pictures [H_k, W_k, 3]. Raises InputError if their sizes are none that the codec can make layers of."""
+
+
+def timed(call: Callable[[], T]) -> tuple[T, float]:
+    """A result, and the seconds that it took."""
+    started = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - started

@@ -1,0 +1,54 @@
+"""Codecs under test by name."""
+
+from __future__ import annotations
+
+from compass.errors import InputError
+from compass.evaluation.codecs.by_compass import BaseCodec, Compass
+from compass.evaluation.codecs.by_pillow import AVIF, JPEG_420, JPEG_444, WEBP
+from compass.evaluation.codecs.contract import LayeredCodec, PictureCodec
+from compass.evaluation.codecs.hevc import HEVC
+from compass.evaluation.codecs.jpeg2000 import Jpeg2000
+from compass.evaluation.codecs.jpegxl import JpegXL
+from compass.evaluation.codecs.wrappers import Separate
+
+PICTURE_CODECS: dict[str, PictureCodec] = {
+    codec.name: codec
+    for codec in (
+        BaseCodec(),
+        BaseCodec("mean-scale", "mean-scale"),
+        BaseCodec("factorized", "factorized"),
+        JPEG_420,
+        JPEG_444,
+        WEBP,
+        AVIF,
+        JpegXL(),
+        HEVC(),
+    )
+}
+LAYERED_CODECS: dict[str, LayeredCodec] = {codec.name: codec for codec in (Compass(), Jpeg2000())}
+
+
+def names() -> list[str]:
+    """All that `find` takes."""
+    return [*LAYERED_CODECS, *(f"{prefix}-{name}" for prefix in ("simulcast", "single") for name in PICTURE_CODECS)]
+
+
+def find(name: str, model: str | None = None) -> LayeredCodec:
+    """A codec by its name; `model` makes this project's own use another model (name or file).
+
+    Raises InputError if there is no such codec, or if it has no models.
+    """
+    prefix, _, rest = name.partition("-")
+    if name in LAYERED_CODECS:
+        codec = LAYERED_CODECS[name]
+        if model is None:
+            return codec
+        if isinstance(codec, Compass):
+            return Compass(model=model)
+    elif prefix in ("simulcast", "single") and rest in PICTURE_CODECS:
+        alone = PICTURE_CODECS[rest]
+        if model is None or isinstance(alone, BaseCodec):
+            return Separate(BaseCodec(rest, model) if model else alone, prefix == "simulcast")
+    else:
+        raise InputError(f"there is no codec {name!r}, only {', '.join(names())}")
+    raise InputError(f"the codec {name} has no models")

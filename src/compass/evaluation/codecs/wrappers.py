@@ -1,0 +1,36 @@
+"""Any codec of single pictures as a codec of pyramids: one file per layer, or each size as if it were the only one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from compass.evaluation.codecs.contract import CodedLayer, PictureCodec, Settings
+from compass.picture.pyramid import Pixels
+
+
+@dataclass(frozen=True)
+class Separate:
+    """Codes every layer alone. Simulcast counts the files of all smaller layers too, single-layer coding its own."""
+
+    codec: PictureCodec
+    simulcast: bool
+
+    @property
+    def name(self) -> str:
+        return f"{'simulcast' if self.simulcast else 'single'}-{self.codec.name}"
+
+    @property
+    def qualities(self) -> Sequence[float]:
+        return self.codec.qualities
+
+    def settings(self) -> Settings:
+        return self.codec.settings()
+
+    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
+        layers: list[CodedLayer] = []
+        for picture in pyramid:
+            coded = self.codec.code(picture, quality)
+            below = layers[-1].accumulated_bytes if layers and self.simulcast else 0
+            layers.append(CodedLayer(coded, below + coded.bytes))
+        return layers

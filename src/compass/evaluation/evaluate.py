@@ -1,0 +1,200 @@
+"""A codec under test on a folder of pictures: what `compass evaluate` runs, and the file that it writes.
+
+Finished rows are kept beside the output until all are there, so an evaluation that was interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compass.errors import InputError
+from compass.evaluation.codecs import registry
+from compass.evaluation.codecs.contract import CodedLayer
+from compass.evaluation.metrics import ms_ssim, psnr
+from compass.picture.files import PICTURE_SUFFIXES, read_picture, write_bytes
+from compass.picture.pyramid import Pixels, Size, check_sizes, pyramid
+
+Row = dict[str, Any]
+_PACKAGES = ("compass-codec", "numpy", "pillow", "onnxruntime", "constriction", "scipy")
+_MEASURES = ("bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time")  # as CompressAI's files have them
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one file of results measures."""
+
+    folder: Path
+    codec: str
+    scales: tuple[float, ...]  # of the picture, ascending
+    qualities: tuple[float, ...] = ()  # none: the codec's own
+    model: str | None = None
+    truncate: bool = False  # sizes are cut off to whole pixels, as in the paper, instead of rounded
+
+    def sizes(self, full: Size) -> list[Size]:
+        """Layer sizes of a picture. Raises InputError if they are none."""
+        whole: Callable[[float], int] = (lambda x: int(x + 1e-9)) if self.truncate else round
+        return check_sizes([(max(1, whole(full[0] * s)), max(1, whole(full[1] * s))) for s in self.scales], full)
+
+
+def evaluate(
+    work: Evaluation, out: Path, command: str, processes: int = 1, progress: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """Measures every picture at every quality, or what of it is not in `out`'s folder yet, and writes `out`.
+
+    progress is called with the rows done and the rows there are. Raises InputError on an unknown codec or an empty
+    folder, UnavailableError if the codec cannot run here.
+    """
+    codec = registry.find(work.codec, work.model)
+    settings = dict(codec.settings())
+    qualities = work.qualities or tuple(codec.qualities)
+    paths = picture_paths(work.folder)
+    head = {
+        "name": codec.name,
+        "description": "measured with compass evaluate",
+        "source": "measured",
+        "data_set": work.folder.name,
+        "scales": list(work.scales),
+        "truncated_sizes": work.truncate,
+        "qualities": list(qualities),
+        "settings": settings,
+    }
+    part = out.with_name(out.name + ".part")
+    rows = {(row["picture"], row["quality"]): row for row in _finished(part, head)}
+    jobs = [(path, q) for path in paths for q in qualities if (path.name, q) not in rows]
+    if progress:
+        progress(len(rows), len(paths) * len(qualities))
+    with part.open("a") as journal:
+        if not rows:
+            journal.write(json.dumps(head) + "\n")
+        for row in _measure_all(work, jobs, processes):
+            rows[row["picture"], row["quality"]] = row
+            journal.write(json.dumps(row) + "\n")
+            journal.flush()
+            if progress:
+                progress(len(rows), len(paths) * len(qualities))
+    ordered = [rows[path.name, q] for q in qualities for path in paths]
+    report = {**head, "environment": environment(command, processes), **summarise(ordered), "pictures": ordered}
+    write_bytes((json.dumps(report, indent=1) + "\n").encode(), out)
+    part.unlink()
+    return report
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """The pictures of a folder, by name. Raises InputError if there are none."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be read: {error.strerror}") from None
+    if not paths:
+        raise InputError(f"{folder} holds no pictures")
+    return paths
+
+
+def _finished(part: Path, head: dict[str, Any]) -> Iterator[Row]:
+    """Rows of an interrupted evaluation of the same things; of another one, nothing, and its file is removed."""
+    if not part.exists():
+        return
+    lines = part.read_text().splitlines()
+    try:
+        rows = [json.loads(line) for line in lines if line.endswith("}")]
+    except ValueError:
+        rows = []
+    if rows and rows[0] == head:
+        part.write_text("".join(json.dumps(row) + "\n" for row in rows))  # without a half-written last line
+        yield from rows[1:]
+    else:
+        part.unlink()
+
+
+def _measure_all(work: Evaluation, jobs: list[tuple[Path, float]], processes: int) -> Iterator[Row]:
+    if processes == 1:
+        for path, quality in jobs:
+            yield measure(work, path, quality)
+        return
+    with ProcessPoolExecutor(processes) as pool:
+        futures = [pool.submit(measure, work, path, quality) for path, quality in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def measure(work: Evaluation, path: Path, quality: float) -> Row:
+    """One picture at one quality."""
+    picture = read_picture(path).convert("RGB")
+    targets = pyramid(picture, work.sizes(picture.size))
+    layers = registry.find(work.codec, work.model).code(targets, quality)
+    rows = [_layer_row(layer, target) for layer, target in zip(layers, targets, strict=True)]
+    return {"picture": path.name, "quality": quality, "layers": rows}
+
+
+def _layer_row(layer: CodedLayer, target: Pixels) -> Row:
+    coded = layer.coded
+    height, width = target.shape[:2]
+    return {
+        "width": width,
+        "height": height,
+        "bytes": coded.bytes,
+        "accumulated_bytes": layer.accumulated_bytes,
+        "payload_bytes": coded.payload_bytes,
+        "bpp": 8 * layer.accumulated_bytes / (width * height),
+        "psnr-rgb": psnr(coded.picture, target),
+        "psnr-rgb-float": None if coded.planes is None else psnr(np.clip(coded.planes, 0, 255), target),
+        "ms-ssim-rgb": ms_ssim(coded.picture, target),
+        "encoding_time": round(coded.encoding_time, 4),
+        "decoding_time": round(coded.decoding_time, 4),
+    }
+
+
+def summarise(rows: list[Row]) -> dict[str, Any]:
+    """Means over the pictures: of the last layer as CompressAI's files have them, and of every layer by quality."""
+    means = []
+    for quality in dict.fromkeys(row["quality"] for row in rows):
+        group = [row["layers"] for row in rows if row["quality"] == quality]
+        layers = [_mean([layers[k] for layers in group]) for k in range(len(group[0]))]
+        means.append({"quality": quality, "layers": layers})
+    last = [mean["layers"][-1] for mean in means]
+    return {"results": {key: [layer[key] for layer in last] for key in _MEASURES}, "means": means}
+
+
+def _mean(layers: Sequence[Row]) -> Row:
+    keys = [key for key in layers[0] if key not in ("width", "height")]
+    return {
+        key: None if any(layer[key] is None for layer in layers) else float(np.mean([layer[key] for layer in layers]))
+        for key in keys
+    }
+
+
+def environment(command: str, processes: int) -> dict[str, Any]:
+    """Where and how figures were measured."""
+    return {
+        "command": command,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpu": _cpu(),
+        "cpu_count": os.cpu_count(),
+        "processes": processes,
+        "system": sys.platform,
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
