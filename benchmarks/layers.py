@@ -19,7 +19,7 @@ from PIL import Image
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
 from compass.codec.layer import to_planes
-from compass.evaluation.kodak import psnr
+from compass.evaluation.metrics import psnr
 from compass.model import model as models
 from compass.model.hyperprior import HyperpriorCoder
 from compass.model.model import Model

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from compass.codec.encoder import encode_layers
-from compass.evaluation.kodak import psnr
+from compass.evaluation.metrics import psnr
 from compass.model import model as models
 from compass.picture.pyramid import pyramid, sizes_from_scales
 from tests.conftest import ROOT

@@ -223,6 +223,9 @@ def evaluate(
     command += f" --qualities {qualities}" if qualities else ""
     command += f" --model {Path(model).name}" if model else ""
     command += " --truncate" if truncate else ""
+    if not sys.stderr.isatty():
+        module.evaluate(work, out, command, processes)
+        return
     with typer.progressbar(length=1, label=codec, file=sys.stderr) as bar:
 
         def progress(done: int, of: int) -> None:

@@ -75,7 +75,7 @@ def evaluate(
     if progress:
         progress(len(rows), len(paths) * len(qualities))
     with part.open("a") as journal:
-        if not rows:
+        if journal.tell() == 0:
             journal.write(json.dumps(head) + "\n")
         for row in _measure_all(work, jobs, processes):
             rows[row["picture"], row["quality"]] = row

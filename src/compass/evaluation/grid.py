@@ -13,7 +13,7 @@ from PIL import Image
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
 from compass.evaluation.bdrate import Points, bd_rate
-from compass.evaluation.kodak import psnr
+from compass.evaluation.metrics import psnr
 from compass.model import model as models
 from compass.picture.pyramid import Size, pyramid
 

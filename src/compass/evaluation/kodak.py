@@ -19,17 +19,12 @@ from PIL import Image
 
 from compass.bitstream import container
 from compass.codec.encoder import EncodedLayer, encode_layers
+from compass.evaluation.metrics import psnr
 from compass.model import model as models
 from compass.picture.pyramid import Pixels, pyramid, sizes_from_scales
 
 SCALES = (1 / 4, 1 / 2, 1)
 Row = dict[str, Any]
-
-
-def psnr(a: Pixels, b: Pixels) -> float:
-    """PSNR in dB over all samples of two 8-bit pictures; infinite if they are equal."""
-    mse = float(np.mean((a.astype(np.float64) - b) ** 2))
-    return float("inf") if mse == 0 else float(10 * np.log10(255**2 / mse))
 
 
 def measure_picture(path: Path, quality: float, model: str | None, keep: Path) -> Row:

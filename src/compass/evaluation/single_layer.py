@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from compass.codec.encoder import encode_layers
-from compass.evaluation.kodak import psnr
+from compass.evaluation.metrics import psnr
 from compass.model import model as models
 from compass.picture.pyramid import pyramid, sizes_from_scales
 

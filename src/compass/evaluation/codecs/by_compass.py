@@ -52,21 +52,20 @@ class Compass:
         (data, _), encoding = timed(lambda: encode_layers(source, sizes, [quality] * len(sizes), model))
         header = container.read_header(data)
         layers: list[CodedLayer] = []
-        below = 0  # bytes of the layers below, and seconds to decode them
-        earlier = 0.0
+        below = 0
         for k, entry in enumerate(header.layers):
-            planes, seconds = timed(partial(decode_planes, data, header, k, model))
+            planes, decoding = timed(partial(decode_planes, data, header, k, model))
             end = header.span(k)[1]
             coded = CodedPicture(
                 bytes=end - below,
                 picture=finish_layer(planes, header.colour),
-                encoding_time=0.0 if k else encoding,  # one run codes all layers
-                decoding_time=seconds - earlier,
+                encoding_time=encoding,
+                decoding_time=decoding,
                 payload_bytes=entry.length,
                 planes=255 * planes.transpose(1, 2, 0),
             )
             layers.append(CodedLayer(coded, end))
-            below, earlier = end, seconds
+            below = end
         return layers
 
 

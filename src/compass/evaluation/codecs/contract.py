@@ -23,16 +23,16 @@ class UnavailableError(CompassError):
 class CodedPicture(NamedTuple):
     """One picture after coding and decoding."""
 
-    bytes: int  # of the file, its headers included
+    bytes: int  # of the file, its headers included; of a layer, those that it adds
     picture: Pixels  # [H, W, 3]
-    encoding_time: float  # seconds
-    decoding_time: float
+    encoding_time: float  # seconds until all is coded that a reader of this picture needs
+    decoding_time: float  # seconds from the file to this picture
     payload_bytes: int | None = None  # entropy-coded bytes alone, where they are known
     planes: NDArray[np.floating] | None = None  # [H, W, 3] in 0..255 before rounding, where it is known
 
 
 class CodedLayer(NamedTuple):
-    """One layer after coding and decoding. Its own bytes and times come on top of those of the layers below it."""
+    """One layer after coding and decoding."""
 
     coded: CodedPicture
     accumulated_bytes: int  # all that a reader of this layer needs

@@ -49,7 +49,6 @@ class Jpeg2000:
                 below = layers[-1].accumulated_bytes if layers else 0
                 picture = CodedPicture(len(part) - below, programs.read_ppm(decoded), encoding, decoding)
                 layers.append(CodedLayer(picture, len(part)))
-                encoding = 0.0  # one run codes all layers
         return layers
 
 

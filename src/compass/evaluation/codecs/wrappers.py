@@ -31,6 +31,9 @@ class Separate:
         layers: list[CodedLayer] = []
         for picture in pyramid:
             coded = self.codec.code(picture, quality)
-            below = layers[-1].accumulated_bytes if layers and self.simulcast else 0
-            layers.append(CodedLayer(coded, below + coded.bytes))
+            total = coded.bytes
+            if layers and self.simulcast:
+                total += layers[-1].accumulated_bytes
+                coded = coded._replace(encoding_time=coded.encoding_time + layers[-1].coded.encoding_time)
+            layers.append(CodedLayer(coded, total))
         return layers

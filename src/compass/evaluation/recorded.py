@@ -1,0 +1,85 @@
+"""Result files read back: those of `compass evaluate`, and recorded points of codecs that cannot be run here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compass.errors import InputError
+
+Points = list[tuple[float, float]]  # (bits per pixel, PSNR in dB)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Rate and distortion of one codec on one data set, means over the pictures."""
+
+    name: str
+    source: str  # "measured", or "recorded" and when
+    data_set: str
+    scales: tuple[float, ...]
+    settings: str
+    qualities: tuple[float | str, ...]
+    layers: tuple[Points, ...]  # smallest first; a point for every quality
+    pictures: tuple[dict[str, Any], ...] = ()  # rows of single pictures, where they are known
+
+    @property
+    def final(self) -> Points:
+        return self.layers[-1]
+
+
+def read_result(path: Path) -> Result:
+    """Raises InputError if the file cannot be read or is none of results."""
+    try:
+        content = json.loads(path.read_text())
+        return _measured(content) if "means" in content else _recorded(content)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise InputError(f"{path} is no file of results") from None
+
+
+def _measured(content: dict[str, Any]) -> Result:
+    means = content["means"]
+    layers = [
+        [(mean["layers"][k]["bpp"], mean["layers"][k]["psnr-rgb"]) for mean in means]
+        for k in range(len(content["scales"]))
+    ]
+    return Result(
+        content["name"],
+        content["source"],
+        content["data_set"],
+        tuple(content["scales"]),
+        json.dumps(content["settings"]),
+        tuple(mean["quality"] for mean in means),
+        tuple(layers),
+        tuple(content["pictures"]),
+    )
+
+
+def _recorded(content: dict[str, Any]) -> Result:
+    """Recorded points hold bits per pixel of the final layer, and mean bytes of all."""
+    scales = content["scales"]
+    layers: list[Points] = [[] for _ in scales]
+    for point in content["points"]:
+        final = point["mean_bpp_final"]
+        for k, scale in enumerate(scales):
+            share = point["mean_accumulated_bytes"][k] / point["mean_accumulated_bytes"][-1]
+            layers[k].append((final * share * (scales[-1] / scale) ** 2, point["mean_psnr_rgb"][k]))
+    return Result(
+        content["codec"],
+        f"recorded {content['recorded']}",
+        content["data_set"],
+        tuple(scales),
+        content["settings"],
+        tuple(point["setting"] for point in content["points"]),
+        tuple(layers),
+    )
+
+
+def same_scales(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether two pyramids have the same layers."""
+    return len(a) == len(b) and all(abs(x - y) < 1e-3 for x, y in zip(a, b, strict=True))

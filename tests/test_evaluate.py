@@ -1,0 +1,206 @@
+"""`compass evaluate`: codecs under test behind one contract, and the file of results."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from compass.errors import InputError
+from compass.evaluation import evaluate as evaluation
+from compass.evaluation.codecs import registry
+from compass.evaluation.codecs.by_compass import BaseCodec, Compass
+from compass.evaluation.codecs.contract import UnavailableError
+from compass.evaluation.codecs.jpeg2000 import tile_part_ends
+from compass.evaluation.codecs.wrappers import Separate
+from compass.evaluation.evaluate import Evaluation, evaluate
+from compass.evaluation.metrics import psnr
+from compass.evaluation.recorded import read_result
+from compass.picture.pyramid import pyramid
+from tests.test_cli import compass as run
+
+SIZES = [(80, 60), (160, 120), (320, 240)]
+SCALES = (1 / 4, 1 / 2, 1.0)
+
+
+@pytest.fixture
+def folder(parrots, tmp_path):
+    path = tmp_path / "pictures"
+    path.mkdir()
+    parrots.save(path / "a.png")
+    parrots.transpose(0).save(path / "b.png")
+    (path / "notes.txt").write_text("no picture")
+    return path
+
+
+def available(name: str):
+    codec = registry.find(name)
+    try:
+        codec.settings()
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    return codec
+
+
+@pytest.mark.parametrize(
+    "name", ["compass", "jpeg2000", *(f"simulcast-{n}" for n in registry.PICTURE_CODECS), "single-webp"]
+)
+def test_every_codec_codes_a_pyramid(name, parrots):
+    """More quality is more bytes and a better picture, of every layer; bytes add up."""
+    codec = available(name)
+    targets = pyramid(parrots, SIZES)
+    ends = sorted((codec.qualities[0], codec.qualities[-1]), reverse=name.endswith(("hevc", "jpegxl")))
+    worse, better = (codec.code(targets, quality) for quality in ends)
+    for low, high, target in zip(worse, better, targets, strict=True):
+        assert low.accumulated_bytes < high.accumulated_bytes
+        assert low.coded.picture.shape == high.coded.picture.shape == target.shape
+        assert 18 < psnr(low.coded.picture, target) < psnr(high.coded.picture, target)
+        assert low.coded.encoding_time > 0
+        assert low.coded.decoding_time > 0
+        if low.coded.planes is not None:
+            assert np.array_equal(np.clip(np.rint(low.coded.planes), 0, 255), low.coded.picture)
+    own, total = [x.coded.bytes for x in better], [x.accumulated_bytes for x in better]
+    assert total == (own if name.startswith("single") else list(np.cumsum(own)))
+
+
+def test_a_layered_file_has_its_header_in_the_first_layer(parrots, tiny_model_path):
+    layers = Compass(model=str(tiny_model_path)).code(pyramid(parrots, SIZES), 3)
+    assert layers[0].coded.bytes > layers[0].coded.payload_bytes
+    assert [x.coded.bytes for x in layers[1:]] == [x.coded.payload_bytes for x in layers[1:]]
+
+
+def test_simulcast_adds_up_what_single_layers_take(parrots, tiny_model_path):
+    codec = BaseCodec(model=str(tiny_model_path))
+    single, simulcast = (Separate(codec, s).code(pyramid(parrots, SIZES), 2) for s in (False, True))
+    assert [x.accumulated_bytes for x in simulcast] == list(np.cumsum([x.accumulated_bytes for x in single]))
+    assert np.array_equal(single[2].coded.picture, simulcast[2].coded.picture)
+
+
+def test_unknown_codecs_and_codecs_without_models():
+    with pytest.raises(InputError, match="there is no codec 'simulcast-gif', only compass, jpeg2000, simulcast-"):
+        registry.find("simulcast-gif")
+    with pytest.raises(InputError, match="the codec simulcast-webp has no models"):
+        registry.find("simulcast-webp", "fast")
+    with pytest.raises(UnavailableError, match="there is no model 'mean-scale'"):
+        registry.find("single-mean-scale").settings()
+
+
+def test_a_missing_program_is_one_sentence(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(UnavailableError, match=r"^opj_compress and opj_decompress cannot be found: install it"):
+        registry.find("jpeg2000").settings()
+
+
+def test_ends_of_tile_parts():
+    header = b"\xff\x4f\xff\x51\x00\x02"
+    parts = [b"\xff\x90\x00\x0a\x00\x00" + (12 + n).to_bytes(4, "big") + bytes(2 + n) for n in (5, 9)]
+    assert tile_part_ends(header + parts[0] + parts[1] + b"\xff\xd9") == [6 + 17, 6 + 17 + 21]
+
+
+@pytest.mark.skipif(shutil.which("opj_compress") is None, reason="needs OpenJPEG's programs")
+def test_jpeg_2000_has_halvings_alone(parrots):
+    with pytest.raises(InputError, match="JPEG 2000 has no layer of 96x72"):
+        registry.find("jpeg2000").code(pyramid(parrots, [(96, 72), (320, 240)]), 1)
+
+
+def test_an_evaluation_is_complete(folder, tiny_model_path, tmp_path):
+    out = tmp_path / "out.json"
+    seen = []
+    work = Evaluation(folder, "compass", SCALES, (1.0, 4.0), str(tiny_model_path))
+    report = evaluate(work, out, "the command", progress=lambda done, of: seen.append((done, of)))
+    assert report == json.loads(out.read_text())
+    assert seen == [(k, 4) for k in range(5)]
+    assert [(row["picture"], row["quality"]) for row in report["pictures"]] == [
+        ("a.png", 1), ("b.png", 1), ("a.png", 4), ("b.png", 4)
+    ]  # fmt: skip
+    last = [row["layers"][2] for row in report["pictures"][:2]]
+    assert report["results"]["bpp"][0] == pytest.approx(sum(x["accumulated_bytes"] for x in last) * 4 / (320 * 240))
+    assert report["results"]["psnr-rgb"][0] == pytest.approx(np.mean([x["psnr-rgb"] for x in last]))
+    assert last[0]["psnr-rgb-float"] == pytest.approx(last[0]["psnr-rgb"], abs=0.1)
+    assert last[0]["psnr-rgb-float"] != last[0]["psnr-rgb"]
+    assert last[0]["ms-ssim-rgb"] > 0.5
+    assert report["pictures"][0]["layers"][0]["ms-ssim-rgb"] is None  # too small
+    assert report["environment"]["command"] == "the command"
+    assert report["settings"]["hash"] == read_hash(tiny_model_path)
+    result = read_result(out)
+    assert result.final[0] == (report["results"]["bpp"][0], report["results"]["psnr-rgb"][0])
+    assert (result.name, result.source, result.scales) == ("compass", "measured", SCALES)
+
+
+def read_hash(path):
+    from compass.model.file import read_card
+
+    return read_card(path)["hash"]
+
+
+def test_an_interrupted_evaluation_goes_on(folder, tmp_path, monkeypatch):
+    out, calls = tmp_path / "out.json", []
+    measure = evaluation.measure
+
+    def failing(work, path, quality):
+        calls.append((path.name, quality))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return measure(work, path, quality)
+
+    monkeypatch.setattr(evaluation, "measure", failing)
+    work = Evaluation(folder, "simulcast-webp", SCALES, (20.0, 60.0))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(work, out, "")
+    part = tmp_path / "out.json.part"
+    part.write_text(part.read_text() + '{"picture": "b')  # and the last line was not finished
+    assert not out.exists()
+    evaluate(work, out, "")
+    assert calls == [("a.png", 20), ("a.png", 60), ("b.png", 20), ("b.png", 20), ("b.png", 60)]
+    assert not part.exists()
+    whole = evaluate(work, tmp_path / "whole.json", "")
+    assert [layer["bytes"] for row in whole["pictures"] for layer in row["layers"]] == [
+        layer["bytes"] for row in json.loads(out.read_text())["pictures"] for layer in row["layers"]
+    ]
+
+
+def test_rows_of_another_evaluation_are_not_taken(folder, tmp_path):
+    out = tmp_path / "out.json"
+    (tmp_path / "out.json.part").write_text('{"name": "other"}\n{"picture": "a.png", "quality": 20, "layers": []}\n')
+    report = evaluate(Evaluation(folder, "single-webp", (1.0,), (20.0,)), out, "")
+    assert len(report["pictures"][0]["layers"]) == 1
+
+
+def test_processes_measure_the_same(folder, tmp_path):
+    work = Evaluation(folder, "simulcast-jpeg", (0.5, 1.0), (30.0,))
+    one, two = (evaluate(work, tmp_path / f"{n}.json", "", processes=n) for n in (1, 2))
+    assert [[x["bytes"] for x in r["layers"]] for r in one["pictures"]] == [
+        [x["bytes"] for x in r["layers"]] for r in two["pictures"]
+    ]
+
+
+def test_sizes_are_rounded_or_cut_off(tmp_path):
+    assert Evaluation(tmp_path, "compass", (0.25, 0.3)).sizes((768, 512)) == [(192, 128), (230, 154)]
+    assert Evaluation(tmp_path, "compass", (0.25, 0.3), truncate=True).sizes((768, 512)) == [(192, 128), (230, 153)]
+
+
+def test_the_command(folder, tmp_path):
+    options = ("--codec", "single-jpeg", "--scales", "1", "--qualities", "30", "--out", "out.json")
+    result = run("evaluate", folder, *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    command = json.loads((tmp_path / "out.json").read_text())["environment"]["command"]
+    assert command == "compass evaluate pictures --codec single-jpeg --scales 1 --qualities 30"
+    again = run("evaluate", folder, *options, cwd=tmp_path)
+    assert (again.returncode, again.stderr) == (1, "compass: out.json exists already; --force overwrites it\n")
+    empty = run("evaluate", "none", *options, "--force", cwd=tmp_path)
+    assert (empty.returncode, empty.stderr) == (1, "compass: none cannot be read: No such file or directory\n")
+
+
+def test_recorded_points_are_read(tmp_path):
+    path = tmp_path / "peer.json"
+    point = {"setting": "QP 30", "mean_accumulated_bytes": [100, 400], "mean_bpp_final": 0.4, "mean_psnr_rgb": [28, 30]}
+    content = {"codec": "Peer", "data_set": "Kodak", "settings": "s", "scales": [0.5, 1], "recorded": "2026-01-01"}
+    path.write_text(json.dumps(content | {"points": [point]}))
+    result = read_result(path)
+    assert result.source == "recorded 2026-01-01"
+    assert result.layers == ([(pytest.approx(0.4), 28)], [(0.4, 30)])
+    path.write_text("{}")
+    with pytest.raises(InputError, match="is no file of results"):
+        read_result(path)
