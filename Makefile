@@ -3,6 +3,8 @@ PYTHON ?= python3
 RUN := .venv/run
 DEV := .venv/dev
 
+CROPS := 05 08 13 14 16 21 24
+
 .PHONY: demo test lint types check results clean
 
 demo: $(RUN)/ready
@@ -32,11 +34,14 @@ results: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/base.py $(KODAK)
 	$(DEV)/bin/python benchmarks/grid.py $(KODAK)
 	$(DEV)/bin/python benchmarks/layers.py $(KODAK)
+	$(DEV)/bin/python benchmarks/predictors.py
 	$(DEV)/bin/python benchmarks/shapes.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/drift.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/speed.py
 	$(DEV)/bin/python benchmarks/montage.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/report.py
+	$(DEV)/bin/compass report results/grid.json results/recorded/*.json --out results --force \
+	  --layers-of $(KODAK)/kodim07.png --layers-of $(KODAK)/kodim20.png $(CROPS:%=--crops-of $(KODAK)/kodim%.png)
 
 $(RUN)/ready: pyproject.toml constraints.txt $(shell find src -name '*.py' -o -name '*.model')
 	$(call make_venv,$(RUN))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from compass.evaluation.grid import bd_rates, measure
+from compass.evaluation.grid import measure
 from compass.model import model as models
 from options import command_line, describe, folder_parser
 
@@ -20,15 +20,13 @@ RESULT = Path(__file__).parent.parent / "results" / "grid.json"
 def main() -> None:
     options = folder_parser().parse_args()
     rows = measure(options.folder, [1.0, 2.0, 3.0, 4.0], options.model, options.processes)
-    rates = bd_rates(rows)
     report = {
         "command": command_line(),
+        "data_set": options.folder.name,
         "model": describe(models.load(options.model)),
-        "bd_rates": {name: {"single": round(a, 2), "simulcast": round(b, 2)} for name, (a, b) in rates.items()},
-        "rows": rows,
+        "grid": rows,
     }
     RESULT.write_text(json.dumps(report) + "\n")
-    print(json.dumps(report["bd_rates"], indent=1))
 
 
 if __name__ == "__main__":

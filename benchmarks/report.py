@@ -15,20 +15,25 @@ import matplotlib as mpl
 mpl.use("svg")
 import matplotlib.pyplot as plt
 
+from compass.evaluation import grid as grids
 from compass.evaluation.bdrate import bd_rate
+from compass.evaluation.report import read_results
+from compass.evaluation.results import Points, Result, same_scales
+from compass.evaluation.tables import relative
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
 PAPER_QUALITIES = (1.0, 2.0, 3.0, 4.0)
 BEGIN, END = "<!-- figures: made by benchmarks/report.py -->", "<!-- end of figures -->"
 _BASE_ANCHORS = ("mbt2018-mean", "bmshj2018-factorized", "jpeg2000", "webp", "bpg_444_x265_ycbcr", "av1", "vtm")
-Points = list[tuple[float, float]]
 
 
 def main() -> None:
     kodak, base, shapes, speed, symbols = (load(f"{n}.json") for n in ("kodak", "base", "shapes", "speed", "symbols"))
     published = load("anchors/published.json")["codecs"]
-    peers = load("anchors/three-layers.json")["peers"]
+    recorded = {path.stem: read_results([path])[0] for path in sorted((RESULTS / "recorded").glob("*.json"))}
+    peers = {name: peer for name, peer in recorded.items() if same_scales(peer.scales, (1 / 4, 1 / 2, 1))}
+    peers = {name: peer for name, peer in peers.items() if name != "avif-layered"}  # eight pictures only
     curves = own_curves(kodak)
     anchor = points_of(published["mbt2018-mean"])
     summary = summarise(curves, anchor)
@@ -45,9 +50,10 @@ def main() -> None:
             "",
             *kodak_section(kodak),
             *bd_section(summary, published, peers, anchor),
-            *base_section(base, published, load("anchors/small-sizes.json")["peers"]),
-            *(grid_section(grid, load("anchors/paper.json")["bd_rates"]) if grid else []),
+            *base_section(base, published, [recorded[f"simulcast-{name}"] for name in ("avif", "hevc", "webp")]),
+            *(grid_section(grid) if grid else []),
             *layers_section(load("layers.json")),
+            *predictors_section(load("predictors.json")),
             *exactness_section(kodak, symbols),
             *shapes_section(shapes),
             *bits_section(kodak),
@@ -120,7 +126,7 @@ def kodak_section(kodak: dict[str, Any]) -> list[str]:
 
 
 def bd_section(
-    summary: dict[str, float], published: dict[str, Any], peers: list[dict[str, Any]], anchor: Points
+    summary: dict[str, float], published: dict[str, Any], peers: dict[str, Result], anchor: Points
 ) -> list[str]:
     rows = [
         (summary["single"], "compass, single layer", "1", "measured here"),
@@ -132,10 +138,7 @@ def bd_section(
         for name, codec in published.items()
         if name != "mbt2018-mean"
     ]
-    for peer in peers:
-        points = [(p["bpp_all_layers"], p["psnr_rgb"]) for p in peer["points"]]
-        name = peer["name"] + (" (equal QP)" if "equal-qp" in peer["file"] else "")
-        rows.append((bd_rate(anchor, points), name, "3", "recorded " + peer["recorded"]))
+    rows += [(bd_rate(anchor, peer.final), peer.name, "3", peer.source) for peer in peers.values()]
     return [
         "## BD-rate against the published single-layer `mbt2018-mean`",
         "",
@@ -159,7 +162,7 @@ def base_points(entry: dict[str, Any], scale: float, fractions: tuple[float, ...
     return [(row["bpp"], row["psnr_rgb"]) for row in rows]
 
 
-def base_section(base: dict[str, Any], published: dict[str, Any], small: list[dict[str, Any]]) -> list[str]:
+def base_section(base: dict[str, Any], published: dict[str, Any], small: list[Result]) -> list[str]:
     """Every model's base codec alone: against published curves, between trained qualities, small."""
     lines = ["## Base codecs alone", ""]
     head = [
@@ -183,15 +186,15 @@ def base_section(base: dict[str, Any], published: dict[str, Any], small: list[di
         "The same codecs on reduced pictures, as lower layers use them: BD-rate against recorded peers at that size.",
         "",
     ]
-    columns = [(peer["scale"], peer["file"].removeprefix("simulcast-")) for peer in small]
+    lower = [(peer, k) for k in (0, 1) for peer in small]  # the smaller layers of their simulcast
     rows = []
     for name, entry in base.items():
         cells = []
-        for peer in small:
-            anchor = [(p["bpp"], p["psnr_rgb"]) for p in peer["points"]]
-            cells.append(f"{bd_rate(anchor, base_points(entry, peer['scale'])):+.1f} %")
+        for peer, k in lower:
+            value = bd_rate(alone(peer, k), base_points(entry, peer.scales[k]))
+            cells.append(f"{value:+.1f} %")
         rows.append([name, *cells])
-    lines += table(["model", *(f"{peer} at {scale:g}" for scale, peer in columns)], rows)
+    lines += table(["model", *(f"{peer.name.split(' ')[0]} at {peer.scales[k]:g}" for peer, k in lower)], rows)
     for name, entry in base.items():
         lines += [f"`{name}` ({entry['hash']}), `{entry['command']}`:", ""]
         by_quality: dict[float, list[str]] = {}
@@ -202,6 +205,16 @@ def base_section(base: dict[str, Any], published: dict[str, Any], small: list[di
         head = ["quality"] + [text for scale in scales for text in (f"bpp at {scale:g}", "dB")]
         lines += table(head, by_quality.values())
     return lines
+
+
+def alone(simulcast: Result, layer: int) -> Points:
+    """Rate and PSNR of one layer of a simulcast without the files below it."""
+    points = []
+    for k, (bpp, psnr) in enumerate(simulcast.layers[layer]):
+        below = simulcast.layers[layer - 1][k][0] if layer else 0.0
+        shrink = (simulcast.scales[layer - 1] / simulcast.scales[layer]) ** 2 if layer else 0.0
+        points.append((bpp - below * shrink, psnr))
+    return points
 
 
 def plot_base(base: dict[str, Any], published: dict[str, Any]) -> None:
@@ -218,39 +231,33 @@ def plot_base(base: dict[str, Any], published: dict[str, Any]) -> None:
     figure.savefig(RESULTS / "base.svg", metadata={"Date": None})
 
 
-def grid_section(grid: dict[str, Any], paper: dict[str, Any]) -> list[str]:
-    """The paper's row of two and three layers beside ours, and what many layers cost."""
+def grid_section(grid: dict[str, Any]) -> list[str]:
+    """What many layers cost; the paper's tables are in the report."""
+    results = {(r.name, r.scales): r for r in grids.results(grid["grid"], grid["data_set"])}
+    chosen = [row["cases"] for row in grid["grid"] if row["quality"] == 3.0]
     rows = []
-    for name, ours in grid["bd_rates"].items():
-        theirs = paper.get(name, {})
-        cells = [
-            f"{values[key]:+.1f} %" if key in values else ""
-            for key in ("single", "simulcast")
-            for values in (ours, theirs)
-        ]
-        rows.append([name, *cells])
-    lines = [
-        "## The paper's grid of layers and ratios",
-        "",
-        f"`{grid['command']}`, model `{grid['model']['name']}` ({grid['model']['hash']}), qualities 1 to 4. "
-        "BD-rate of the final layer with all bytes below it, against that size alone (single layer) and one file per "
-        "layer (simulcast), by the codec's own base; beside it what the paper reports of its own. Ratios: to the base.",
-        "",
-        *table(["layers, final ratio", "single layer", "paper", "simulcast", "paper"], rows),
-        "Bytes up to each layer and PSNR at quality 3, means over the pictures:",
-        "",
-    ]
-    many = [name for name in grid["bd_rates"] if "to 4x" in name]
-    chosen = [row["cases"] for row in grid["rows"] if row["quality"] == 3.0]
-    cells = []
-    for name in many:
-        count = len(chosen[0][name]["bytes"])
+    for name, scales in grids.chains().items():
+        if "to 4x" not in name:
+            continue
+        ours, *peers = (results[codec, tuple(scales)] for codec in ("compass", "single-compass", "simulcast-compass"))
+        rates = [relative(ours, peer, -1) for peer in peers]
         bytes_, psnrs = (
-            [sum(case[name][key][k] for case in chosen) / len(chosen) for k in range(count)]
+            [sum(case[name][key][k] for case in chosen) / len(chosen) for k in range(len(scales))]
             for key in ("bytes", "psnr_rgb")
         )
-        cells.append([name, ", ".join(f"{b:.0f}" for b in bytes_), ", ".join(f"{p:.2f}" for p in psnrs)])
-    return [*lines, *table(["case", "bytes up to each layer", "PSNR of each layer, dB"], cells)]
+        cells = [", ".join(f"{b:.0f}" for b in bytes_), ", ".join(f"{p:.2f}" for p in psnrs)]
+        rows.append([name, *(f"{rate:+.1f} %" for rate in rates if rate is not None), *cells])
+    return [
+        "## Many layers",
+        "",
+        f"`{grid['command']}`, model `{grid['model']['name']}` ({grid['model']['hash']}), layers from 1/4 to 1 in "
+        "equal ratios. BD-rate of the last layer, all bytes, qualities 1 to 4, against that size alone (single layer) "
+        "and one file per layer (simulcast); bytes up to each layer and its PSNR at quality 3, means over the "
+        "pictures. The paper's tables, its figures beside ours, are in [report.md](report.md), with curves and "
+        "pictures in report.html.",
+        "",
+        *table(["layers", "single layer", "simulcast", "bytes up to each layer", "PSNR of each layer, dB"], rows),
+    ]
 
 
 def layers_section(layers: dict[str, Any]) -> list[str]:
@@ -278,6 +285,23 @@ def layers_section(layers: dict[str, Any]) -> list[str]:
         "Shares of a file of layers 1/4, 1/2, 1 (y, z):",
         "",
         *table(["", "bytes", "header", "layer 0", "layer 1", "layer 2"], shares),
+    ]
+
+
+def predictors_section(predictors: dict[str, Any]) -> list[str]:
+    """Cost of the predictors."""
+    by_name: dict[str, list[str]] = {}
+    for row in predictors["rows"]:
+        cells = by_name.setdefault(row["predictor"], [row["predictor"]])
+        cells += [f"{row['kmac_per_pixel']:.1f}", f"{row['milliseconds']:.0f}"]
+    ratios = dict.fromkeys(row["ratio"] for row in predictors["rows"])
+    return [
+        "## What a prediction costs",
+        "",
+        f"`{predictors['command']}`, a layer of {predictors['size']}, {predictors['threads']} thread(s): kMAC per "
+        "pixel and milliseconds, by the ratio to the layer below.",
+        "",
+        *table(["predictor", *(text for ratio in ratios for text in (f"kMAC/px, {ratio:g}x", "ms"))], by_name.values()),
     ]
 
 
@@ -393,15 +417,13 @@ def seconds(inside: dict[str, float]) -> str:
     return f"{inside['encode, three layers']:.2f} s / {inside['decode, layer 2']:.2f} s"
 
 
-def plot(curves: dict[str, Points], published: dict[str, Any], peers: list[dict[str, Any]]) -> None:
+def plot(curves: dict[str, Points], published: dict[str, Any], peers: dict[str, Result]) -> None:
     plt.rcParams["svg.hashsalt"] = "compass"  # the same figures give the same file
     figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
     for name, style in (("mbt2018-mean", "k-"), ("webp", "k:"), ("jpeg2000", "k-.")):
         draw(axes, points_of(published[name]), style, f"{published[name]['name']}, one layer (published)", 1)
-    for peer in peers:
-        if peer["file"] in ("shvc-3layer-2x-best", "jpeg2000-by-resolution", "simulcast-avif", "simulcast-webp"):
-            points = [(p["bpp_all_layers"], p["psnr_rgb"]) for p in peer["points"]]
-            draw(axes, points, "--", peer["name"].split(" (")[0] + ", three layers (recorded)", 1)
+    for name in ("shvc-3layer-2x-best", "jpeg2000-by-resolution", "simulcast-avif", "simulcast-webp"):
+        draw(axes, peers[name].final, "--", peers[name].name.split(" (")[0] + ", three layers (recorded)", 1)
     for name, style in (("single layer", "C3s-"), ("three layers", "C0o-"), ("simulcast", "C4^-")):
         draw(axes, curves[name], style, f"compass, {name}", 2)
     axes.set(xlabel="bits per pixel of the full-size picture, all layers", ylabel="PSNR of the full-size layer, dB")

@@ -13,6 +13,7 @@ from compass.evaluation import grid, single_layer
 from compass.evaluation.bdrate import bd_rate
 from compass.evaluation.kodak import means, measure_picture, verify
 from compass.evaluation.metrics import psnr
+from compass.evaluation.tables import relative
 from tests.conftest import PARROTS
 
 CURVE = [(0.1, 27.0), (0.2, 29.5), (0.4, 32.0), (0.8, 34.5)]
@@ -62,26 +63,30 @@ def test_single_layer_figures_are_those_of_real_files(parrots, tiny_model_path, 
 
 
 def test_chains_of_the_papers_grid():
-    cases = grid.chains((768, 512))
+    cases = {name: [grid.scaled((768, 512), s) for s in scales] for name, scales in grid.chains().items()}
     assert cases["2 layers, 1.2x"] == [(192, 128), (230, 153)]
     assert cases["2 layers, 2.8x"] == [(192, 128), (537, 358)]
     assert cases["3 layers, 4.0x"] == [(192, 128), (384, 256), (768, 512)]
+    assert cases["3 layers, 1.4x, 3.6x"] == [(192, 128), (268, 179), (691, 460)]
     assert cases["3 layers, 6.0x"] == [(128, 85), (256, 170), (768, 512)]
     assert [len(cases[f"{n} layers to 4x"]) for n in (3, 4, 5, 6, 9)] == [3, 4, 5, 6, 9]
     assert all(sizes[0] == (192, 128) and sizes[-1] == (768, 512) for name, sizes in cases.items() if "to 4x" in name)
-    assert len(cases) == 19
+    assert len(cases) == 39
 
 
-def test_grid_bd_rates_count_all_bytes_of_each_way():
+def test_grid_results_count_all_bytes_of_each_way(monkeypatch):
+    monkeypatch.setattr(grid, "chains", lambda: {"case": [0.5, 1.0]})
     rows = []
     for quality, (rate, fidelity) in enumerate(CURVE):
         size = round(rate * 100 * 100 / 8 * 100)
         case = {"sizes": ["50x50", "1000x100"], "bytes": [size // 10, size * 2], "psnr_rgb": [20.0, fidelity]}
         alone = {"50x50": (size, 20.0), "1000x100": (size, fidelity)}
         rows.append({"picture": "a", "quality": quality, "cases": {"case": case}, "alone": alone})
-    single, simulcast = grid.bd_rates(rows)["case"]
-    assert single == pytest.approx(100, abs=0.01)  # twice the bytes of the last size alone
-    assert simulcast == pytest.approx(0, abs=0.01)  # as many as one file per layer
+    layered, single, simulcast = grid.results(rows, "Kodak")
+    assert [r.name for r in (layered, single, simulcast)] == ["compass", "single-compass", "simulcast-compass"]
+    assert relative(layered, single, -1) == pytest.approx(100, abs=0.01)  # twice the bytes of the last size alone
+    assert relative(layered, simulcast, -1) == pytest.approx(0, abs=0.01)  # as many as one file per layer
+    assert layered.layers[0][0][0] == pytest.approx(single.layers[0][0][0] / 10, rel=1e-3)
 
 
 def test_grid_rows_hold_real_files(parrots, tiny_model_path, tmp_path):

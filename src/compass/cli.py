@@ -235,6 +235,31 @@ def evaluate(
         module.evaluate(work, out, command, processes, progress)
 
 
+@app.command()
+def report(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results of evaluate, or recorded points.")],
+    out: Annotated[Path, typer.Option(help="A folder, for report.md and report.html.")],
+    layers_of: Annotated[
+        list[Path] | None, typer.Option(help="Show a picture's layers, 3 to 9 of them; may be repeated.")
+    ] = None,
+    crops_of: Annotated[
+        list[Path] | None, typer.Option(help="Show a crop of a picture, all codecs at equal bits; may be repeated.")
+    ] = None,
+    against: Annotated[
+        str, typer.Option(help="Codecs beside this one in the crops.")
+    ] = "simulcast-webp,simulcast-avif",
+    model: ModelName = None,
+    force: Force = False,
+) -> None:
+    """Turn files of results into tables, curves and pictures (needs the extra "eval")."""
+    _check_target(out / "report.html", force)
+    module, visuals = _import_extra("evaluation.report", "eval"), _import_extra("evaluation.visuals", "eval")
+    results = module.read_results(files)
+    shown = [visual for path in layers_of or [] for visual in visuals.all_layers(path, model)]
+    shown += [visuals.crops(path, against.split(","), model) for path in crops_of or []]
+    module.write_report(results, out, shown)
+
+
 @app.callback(invoke_without_command=True)
 def _options(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
     if version:

@@ -85,9 +85,16 @@ def evaluate(
                 progress(len(rows), len(paths) * len(qualities))
     ordered = [rows[path.name, q] for q in qualities for path in paths]
     report = {**head, "environment": environment(command, processes), **summarise(ordered), "pictures": ordered}
-    write_bytes((json.dumps(report, indent=1) + "\n").encode(), out)
+    write_bytes(_as_json(report).encode(), out)
     part.unlink()
     return report
+
+
+def _as_json(report: dict[str, Any]) -> str:
+    """Indented, but every row of a picture on a line of its own."""
+    head = json.dumps({key: value for key, value in report.items() if key != "pictures"}, indent=1)
+    rows = ",\n  ".join(json.dumps(row) for row in report["pictures"])
+    return f'{head[:-2]},\n "pictures": [\n  {rows}\n ]\n}}\n'
 
 
 def picture_paths(folder: Path) -> list[Path]:
@@ -144,19 +151,24 @@ def measure(work: Evaluation, path: Path, quality: float) -> Row:
 def _layer_row(layer: CodedLayer, target: Pixels) -> Row:
     coded = layer.coded
     height, width = target.shape[:2]
+    planes = None if coded.planes is None else psnr(np.clip(coded.planes, 0, 255), target)
     return {
         "width": width,
         "height": height,
         "bytes": coded.bytes,
         "accumulated_bytes": layer.accumulated_bytes,
         "payload_bytes": coded.payload_bytes,
-        "bpp": 8 * layer.accumulated_bytes / (width * height),
-        "psnr-rgb": psnr(coded.picture, target),
-        "psnr-rgb-float": None if coded.planes is None else psnr(np.clip(coded.planes, 0, 255), target),
-        "ms-ssim-rgb": ms_ssim(coded.picture, target),
-        "encoding_time": round(coded.encoding_time, 4),
-        "decoding_time": round(coded.decoding_time, 4),
+        "bpp": _rounded(8 * layer.accumulated_bytes / (width * height), 6),
+        "psnr-rgb": _rounded(psnr(coded.picture, target), 4),
+        "psnr-rgb-float": _rounded(planes, 4),
+        "ms-ssim-rgb": _rounded(ms_ssim(coded.picture, target), 6),
+        "encoding_time": _rounded(coded.encoding_time, 4),
+        "decoding_time": _rounded(coded.decoding_time, 4),
     }
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def summarise(rows: list[Row]) -> dict[str, Any]:
@@ -173,7 +185,7 @@ def summarise(rows: list[Row]) -> dict[str, Any]:
 def _mean(layers: Sequence[Row]) -> Row:
     keys = [key for key in layers[0] if key not in ("width", "height")]
     return {
-        key: None if any(layer[key] is None for layer in layers) else float(np.mean([layer[key] for layer in layers]))
+        key: None if any(layer[key] is None for layer in layers) else round(float(np.mean([x[key] for x in layers])), 6)
         for key in keys
     }
 

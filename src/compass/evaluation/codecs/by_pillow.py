@@ -50,6 +50,6 @@ AVIF = PillowCodec(
     "avif",
     "AVIF",
     "avif",
-    (18, 30, 42, 54, 66, 78, 90),
+    (8, 16, 26, 38, 50, 62, 75),
     {"subsampling": "4:4:4", "speed": 4, "codec": "aom", "advanced": {"tune": "psnr"}},
 )

@@ -20,10 +20,11 @@ def find(*programs: str) -> None:
         raise UnavailableError(f"{' and '.join(missing)} cannot be found: install it, or leave this codec out")
 
 
-def first_line(*command: str) -> str:
-    """The first line that a program prints of itself, on either output."""
+def first_line(*command: str, containing: str = "") -> str:
+    """The first line, that contains something, of what a program prints of itself on either output."""
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (result.stdout + result.stderr).strip().partition("\n")[0].strip()
+    lines = (result.stdout + result.stderr).splitlines()
+    return next((line.strip() for line in lines if line.strip() and containing in line), "")
 
 
 def run(*command: str | Path) -> None:

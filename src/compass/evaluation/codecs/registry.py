@@ -7,6 +7,7 @@ from compass.evaluation.codecs.by_compass import BaseCodec, Compass
 from compass.evaluation.codecs.by_pillow import AVIF, JPEG_420, JPEG_444, WEBP
 from compass.evaluation.codecs.contract import LayeredCodec, PictureCodec
 from compass.evaluation.codecs.hevc import HEVC
+from compass.evaluation.codecs.htj2k import HTJ2K
 from compass.evaluation.codecs.jpeg2000 import Jpeg2000
 from compass.evaluation.codecs.jpegxl import JpegXL
 from compass.evaluation.codecs.wrappers import Separate
@@ -25,7 +26,7 @@ PICTURE_CODECS: dict[str, PictureCodec] = {
         HEVC(),
     )
 }
-LAYERED_CODECS: dict[str, LayeredCodec] = {codec.name: codec for codec in (Compass(), Jpeg2000())}
+LAYERED_CODECS: dict[str, LayeredCodec] = {codec.name: codec for codec in (Compass(), Jpeg2000(), HTJ2K())}
 
 
 def names() -> list[str]:

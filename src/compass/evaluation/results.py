@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-from compass.errors import InputError
 
 Points = list[tuple[float, float]]  # (bits per pixel, PSNR in dB)
 
@@ -31,15 +28,9 @@ class Result:
         return self.layers[-1]
 
 
-def read_result(path: Path) -> Result:
-    """Raises InputError if the file cannot be read or is none of results."""
-    try:
-        content = json.loads(path.read_text())
-        return _measured(content) if "means" in content else _recorded(content)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, IndexError):
-        raise InputError(f"{path} is no file of results") from None
+def parse_result(content: dict[str, Any]) -> Result:
+    """A result from the content of a file. Raises KeyError, TypeError or IndexError if it is none."""
+    return _measured(content) if "means" in content else _recorded(content)
 
 
 def _measured(content: dict[str, Any]) -> Result:

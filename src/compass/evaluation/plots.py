@@ -1,0 +1,56 @@
+"""Rate over PSNR as figures in SVG."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import matplotlib as mpl
+
+mpl.use("svg")
+import matplotlib.pyplot as plt
+
+from compass.evaluation.results import Points, Result
+
+_MARKERS = "osv^D<>pP*"
+
+
+def curves(results: Sequence[Result], layer: int, title: str) -> str:
+    """One layer of several codecs, as the text of an SVG picture."""
+    lines = [(result.name, result.layers[layer], result.source) for result in results]
+    figure, axes = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
+    for i, (name, points, source) in enumerate(lines):
+        rates, psnrs = zip(*sorted(points), strict=True)
+        recorded = source != "measured"
+        axes.plot(
+            rates,
+            psnrs,
+            "--" if recorded else "-",
+            marker=_MARKERS[i % len(_MARKERS)],
+            markersize=4,
+            linewidth=2.2 if name == "compass" else 1.2,
+            label=f"{name} ({source})" if recorded else name,
+        )
+    _limit(axes, [points for name, points, _ in lines if name == "compass"])
+    axes.set(xlabel="bits per pixel of this layer, all bytes up to it", ylabel="PSNR, dB", title=title)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    return _svg(figure)
+
+
+def _limit(axes: plt.Axes, ours: list[Points]) -> None:
+    """The range that this project's curve covers, with some room: others may reach far beyond."""
+    if not ours:
+        return
+    rates, psnrs = zip(*ours[0], strict=True)
+    axes.set_xlim(0, 1.6 * max(rates))
+    axes.set_ylim(min(psnrs) - 2, max(psnrs) + 1.5)
+
+
+def _svg(figure: plt.Figure) -> str:
+    buffer = io.StringIO()
+    with plt.rc_context({"svg.hashsalt": "compass", "svg.fonttype": "none"}):  # the same figures give the same file
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,115 @@
+"""Pictures for the report: every layer of a file, and crops of several codecs at the same number of bits."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from compass.evaluation.codecs import registry
+from compass.evaluation.codecs.contract import CodedLayer, LayeredCodec
+from compass.evaluation.metrics import psnr
+from compass.picture.files import read_picture
+from compass.picture.pyramid import Pixels, Size, pyramid, sizes_from_scales
+
+_SCALES = (1 / 4, 1 / 2, 1.0)
+_MANY = (3, 4, 5, 6, 9)
+_CROP = 176  # pixels a side
+_SHOWN = 2  # times as large
+_SEARCH = 8  # steps towards the wanted number of bytes
+
+
+@dataclass(frozen=True)
+class Visual:
+    """A row of pictures with captions."""
+
+    title: str
+    pictures: list[tuple[Pixels, str]]
+    lossless: bool
+    enlarged: int = 1
+
+    def html(self) -> str:
+        figures = []
+        for pixels, caption in self.pictures:
+            data = base64.b64encode(_webp(pixels, self.lossless)).decode()
+            width = pixels.shape[1] * self.enlarged
+            image = f'<img width={width} src="data:image/webp;base64,{data}" alt="{html.escape(caption)}">'
+            figures.append(f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>")
+        return f"<h2>{html.escape(self.title)}</h2><div class=row>{''.join(figures)}</div>"
+
+
+def _webp(pixels: Pixels, lossless: bool) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=lossless, quality=90, method=4)
+    return buffer.getvalue()
+
+
+def all_layers(path: Path, model: str | None = None, quality: float = 3.0) -> list[Visual]:
+    """The layers of files with 3, 4, 5, 6 and 9 of them, from 1/4 to the whole picture in equal ratios."""
+    picture = read_picture(path).convert("RGB")
+    codec = registry.find("compass", model)
+    visuals = []
+    for count in _MANY:
+        sizes = sizes_from_scales(picture.size, [4 ** (k / (count - 1) - 1) for k in range(count)])
+        targets = pyramid(picture, sizes)
+        layers = codec.code(targets, quality)
+        shown = [
+            (x.coded.picture, _caption(x, target, size)) for x, target, size in zip(layers, targets, sizes, strict=True)
+        ]
+        visuals.append(Visual(f"{path.name}, {count} layers, quality {quality:g}", shown, lossless=False))
+    return visuals
+
+
+def crops(path: Path, codecs: Sequence[str], model: str | None = None, quality: float = 3.0) -> Visual:
+    """The liveliest part of the largest of three layers: original, this codec, and others at as many bits."""
+    picture = read_picture(path).convert("RGB")
+    targets = pyramid(picture, sizes_from_scales(picture.size, _SCALES))
+    ours = registry.find("compass", model).code(targets, quality)
+    window = _liveliest(targets[-1])
+    shown = [(targets[-1][window], "original")]
+    for name, layers in [("compass", ours), *((n, _at_bytes(n, targets, ours[-1].accumulated_bytes)) for n in codecs)]:
+        shown.append((layers[-1].coded.picture[window], f"{name}, {_caption(layers[-1], targets[-1])}"))
+    return Visual(f"{path.name}, largest of three layers, at equal bits", shown, lossless=True, enlarged=_SHOWN)
+
+
+def _caption(layer: CodedLayer, target: Pixels, size: Size | None = None) -> str:
+    text = f"{psnr(layer.coded.picture, target):.2f} dB, {layer.accumulated_bytes * 8 / 1000:.1f} kbit"
+    return f"{size[0]}x{size[1]}, {text}" if size else text
+
+
+def _at_bytes(name: str, targets: Sequence[Pixels], wanted: int) -> list[CodedLayer]:
+    """The layers of a codec at the setting that comes nearest to this many bytes in all."""
+    codec: LayeredCodec = registry.find(name)
+    low, high = min(codec.qualities), max(codec.qualities)
+    rising = codec.code(targets, low)[-1].accumulated_bytes < codec.code(targets, high)[-1].accumulated_bytes
+    best: list[CodedLayer] = []
+    for _ in range(_SEARCH):
+        middle = (low + high) / 2
+        layers = codec.code(targets, middle)
+        size = layers[-1].accumulated_bytes
+        if not best or abs(size - wanted) < abs(best[-1].accumulated_bytes - wanted):
+            best = layers
+        if (size < wanted) == rising:
+            low = middle
+        else:
+            high = middle
+    return best
+
+
+def _liveliest(picture: Pixels) -> tuple[slice, slice]:
+    """The square with the largest variance of its brightness, on a grid of half its side."""
+    grey = picture.astype(np.float64).mean(axis=2)
+    side = min(_CROP, *grey.shape)
+    places = [
+        (y, x)
+        for y in range(0, grey.shape[0] - side + 1, max(1, side // 2))
+        for x in range(0, grey.shape[1] - side + 1, max(1, side // 2))
+    ]
+    y, x = max(places, key=lambda p: float(grey[p[0] : p[0] + side, p[1] : p[1] + side].var()))
+    return slice(y, y + side), slice(x, x + side)
