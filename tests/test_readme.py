@@ -15,6 +15,7 @@ from PIL import Image
 from tests.conftest import PARROTS, ROOT
 
 README = (ROOT / "README.md").read_text()
+SHELL_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
 
 
 @pytest.fixture
@@ -31,8 +32,7 @@ def test_python_examples(folder, monkeypatch):
         exec(compile(block, "README.md", "exec"), {})
 
 
-def test_shell_examples(folder):
-    (block,) = re.findall(r"```sh\n(.*?)```", README, re.S)
+def run_shell_block(block: str, folder: Path) -> None:
     for line in block.strip().splitlines():
         command = shlex.split(line, comments=True)
         assert command[0] == "compass"
@@ -40,11 +40,23 @@ def test_shell_examples(folder):
             [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False
         )
         assert result.returncode == 0, (line, result.stderr)
+
+
+def test_shell_examples(folder):
+    run_shell_block(SHELL_BLOCKS[0], folder)
     sizes = {}
     for name in ("small.png", "large.png"):
         with Image.open(folder / name) as picture:
             sizes[name] = picture.size
     assert sizes == {"small.png": (80, 60), "large.png": (320, 240)}
+
+
+def test_measuring_ones_own_pictures(folder):
+    (folder / "photos").mkdir()
+    (folder / "photo.png").rename(folder / "photos" / "photo.png")
+    run_shell_block(SHELL_BLOCKS[1], folder)
+    report = (folder / "report" / "report.md").read_text()
+    assert re.search(r"\| simulcast-webp \| -\d\d\.\d % \| -\d\d\.\d % \| -\d\d\.\d % \| measured \|", report)
 
 
 def test_links_lead_somewhere():
