@@ -112,6 +112,17 @@ def test_markdown_and_page(tmp_path):
     assert not re.search(r'(src|href)="(?!data:|#)', page.replace("xlink:href", "href"))  # nothing is loaded
 
 
+def test_published_curves_are_lines_beside_layers_of_full_size(tmp_path):
+    ours = result("compass", 1.0, pictures=({"picture": "a.png"},))
+    published = read_results([ROOT / "results" / "anchors" / "published.json"])
+    assert {"mbt2018-mean", "VTM"} <= {r.name for r in published}
+    write_report([ours, result("SHVC", 1.1), *published], tmp_path)
+    figures = (tmp_path / "report.html").read_text().split("<svg")[1:]
+    holds = ["mbt2018-mean (published, one layer)" in figure for figure in figures]
+    assert holds[:3] == [False, False, True]  # of the comparison: layers at 1/4, 1/2, 1
+    assert "mbt2018" not in (tmp_path / "report.md").read_text()  # no peer of three layers
+
+
 def test_pictures_of_layers_and_crops(tiny_model_path, tmp_path):
     visuals = all_layers(PARROTS, str(tiny_model_path), 3.0)
     assert [len(visual.pictures) for visual in visuals] == [3, 4, 5, 6, 9]

@@ -6,6 +6,7 @@ the time that `compass evaluate` would take for each case.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,14 @@ OUT_OF_DISTRIBUTION = (4.5, 5.0, 5.5, 6.0)
 MANY_LAYERS = (3, 4, 5, 6, 9)
 
 
-def chains() -> dict[str, list[float]]:
+def chains(middles: Sequence[float] = MIDDLES) -> dict[str, list[float]]:
     """Layers of every case, as fractions of the picture's sides.
 
     Two layers: a base of 1/4 and a final layer at that ratio to it; three: one between them at 2.0, or as said; beyond
     4.0 the final layer is the picture and the base is that much smaller; many layers: 1/4 to 1 in equal ratios.
     """
     cases = {f"2 layers, {s}x": [1 / 4, s / 4] for s in TWO_LAYERS}
-    for middle in MIDDLES:
+    for middle in middles:
         between = "" if middle == 2.0 else f"{middle}x, "
         cases |= {f"3 layers, {between}{s}x": [1 / 4, middle / 4, s / 4] for s in THREE_LAYERS}
     cases |= {f"3 layers, {s}x": [1 / s, 2 / s, 1.0] for s in OUT_OF_DISTRIBUTION}
@@ -48,20 +49,22 @@ def scaled(size: Size, factor: float) -> Size:
     return max(1, int(size[0] * factor + 1e-9)), max(1, int(size[1] * factor + 1e-9))
 
 
-def measure(folder: Path, qualities: list[float], model: str | None, processes: int) -> list[Row]:
+def measure(
+    folder: Path, qualities: list[float], model: str | None, processes: int, middles: Sequence[float] = MIDDLES
+) -> list[Row]:
     """A row per picture and quality: bytes and PSNR of every layer of every case, and of every size alone."""
-    jobs = [(path, q, model) for path in sorted(folder.glob("*.png")) for q in qualities]
+    jobs = [(path, q, model, middles) for path in sorted(folder.glob("*.png")) for q in qualities]
     with ProcessPoolExecutor(processes) as pool:
         return list(pool.map(_measure_picture, *zip(*jobs, strict=True)))
 
 
-def _measure_picture(path: Path, quality: float, model: str | None) -> Row:
+def _measure_picture(path: Path, quality: float, model: str | None, middles: Sequence[float]) -> Row:
     loaded = models.load(model, threads=1)
     with Image.open(path) as source:
         picture = source.convert("RGB")
     cases: dict[str, Row] = {}
     alone: dict[str, tuple[int, float]] = {}
-    for name, scales in chains().items():
+    for name, scales in chains(middles).items():
         sizes = [scaled(picture.size, scale) for scale in scales]
         targets = pyramid(picture, sizes)
         data, layers = encode_layers(picture, sizes, [quality] * len(sizes), loaded)
@@ -84,6 +87,8 @@ def results(rows: list[Row], data_set: str) -> list[Result]:
     found = []
     qualities = sorted({row["quality"] for row in rows})
     for name, scales in chains().items():
+        if name not in rows[0]["cases"]:
+            continue
         for codec, accumulate in (("compass", None), ("single-compass", False), ("simulcast-compass", True)):
             layers: list[Points] = [
                 [_point([row for row in rows if row["quality"] == q], name, k, accumulate) for q in qualities]

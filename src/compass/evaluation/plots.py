@@ -13,28 +13,36 @@ import matplotlib.pyplot as plt
 from compass.evaluation.results import Points, Result
 
 _MARKERS = "osv^D<>pP*"
+_DASHES = ("-", "--", ":", "-.")
 
 
 def curves(results: Sequence[Result], layer: int, title: str) -> str:
-    """One layer of several codecs, as the text of an SVG picture."""
-    lines = [(result.name, result.layers[layer], result.source) for result in results]
+    """One layer of several codecs, as the text of an SVG picture; published curves of whole pictures in grey."""
     figure, axes = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
-    for i, (name, points, source) in enumerate(lines):
-        rates, psnrs = zip(*sorted(points), strict=True)
-        recorded = source != "measured"
+    for i, result in enumerate(result for result in results if result.reference):
+        rates, psnrs = zip(*sorted(result.final), strict=True)
+        label = f"{result.name} (published, one layer)"
+        axes.plot(rates, psnrs, color="0.6", linestyle=_DASHES[i % len(_DASHES)], linewidth=0.9, label=label)
+    ours = []
+    for i, result in enumerate(result for result in results if not result.reference):
+        points = sorted(result.layers[layer])
+        rates, psnrs = zip(*points, strict=True)
+        measured = result.source == "measured"
         axes.plot(
             rates,
             psnrs,
-            "--" if recorded else "-",
+            "-" if measured else "--",
             marker=_MARKERS[i % len(_MARKERS)],
             markersize=4,
-            linewidth=2.2 if name == "compass" else 1.2,
-            label=f"{name} ({source})" if recorded else name,
+            linewidth=2.2 if result.name == "compass" else 1.2,
+            label=result.name if measured else f"{result.name} ({result.source})",
         )
-    _limit(axes, [points for name, points, _ in lines if name == "compass"])
+        if result.name == "compass":
+            ours.append(points)
+    _limit(axes, ours)
     axes.set(xlabel="bits per pixel of this layer, all bytes up to it", ylabel="PSNR, dB", title=title)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(fontsize=7, loc="lower right")
     return _svg(figure)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from compass.errors import InputError
 from compass.evaluation import grid, plots, tables
-from compass.evaluation.results import Result, parse_result
+from compass.evaluation.results import Result, parse_results
 from compass.evaluation.visuals import Visual
 from compass.picture.files import write_bytes
 
@@ -28,7 +28,7 @@ svg, img { max-width: 100%; height: auto; }
 
 
 def read_results(paths: Iterable[Path]) -> list[Result]:
-    """All results in these files: of `compass evaluate`, recorded points, or grids.
+    """All results in these files: of `compass evaluate`, recorded points, grids, or published curves.
 
     Raises InputError if a file cannot be read or is none of results.
     """
@@ -39,7 +39,7 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
             if "grid" in content:
                 found += grid.results(content["grid"], content["data_set"])
             else:
-                found.append(parse_result(content))
+                found += parse_results(content)
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
         except (ValueError, KeyError, TypeError, IndexError, AttributeError):
@@ -97,14 +97,16 @@ def _comparisons(results: Sequence[Result]) -> list[Section]:
     for group in _groups(results):
         _check_same_pictures(group)
         if len(group) > 1 and any(result.pictures for result in group):
-            sections.append(_comparison(group))
+            sections.append(_comparison(group, [r for r in results if r.reference]))
     return sections
 
 
 def _groups(results: Sequence[Result]) -> list[list[Result]]:
-    """Results of the same data set and the same layers together."""
+    """Results of the same data set and the same layers together; published curves aside."""
     groups: dict[tuple[str, tuple[float, ...]], list[Result]] = {}
     for result in results:
+        if result.reference:
+            continue
         key = (result.data_set.lower(), tuple(round(scale, 3) for scale in result.scales))
         groups.setdefault(key, []).append(result)
     return list(groups.values())
@@ -118,9 +120,14 @@ def _check_same_pictures(group: list[Result]) -> None:
             raise InputError(f"the results of {known[0][0]} and {name} are of different pictures")
 
 
-def _comparison(group: list[Result]) -> Section:
+def _comparison(group: list[Result], published: Sequence[Result]) -> Section:
     """BD-rate of this project's codec, or of the first one, against each of the others, layer by layer."""
     subject = next((r for r in group if r.name == tables.SUBJECT), group[0])
+
+    def references(layer: int) -> list[Result]:
+        same = [r for r in published if r.data_set.lower() == subject.data_set.lower()]
+        return same if subject.scales[layer] == 1.0 else []
+
     count = len(subject.scales)
     rows = []
     for other in group:
@@ -130,7 +137,8 @@ def _comparison(group: list[Result]) -> Section:
     names = ", ".join(f"{scale:.4g}" for scale in subject.scales)
     title = f"{subject.data_set}, layers {names}"
     figures = [
-        plots.curves(group, k, f"{subject.data_set}, layer at {scale:.4g}") for k, scale in enumerate(subject.scales)
+        plots.curves([*group, *references(k)], k, f"{subject.data_set}, layer at {scale:.4g}")
+        for k, scale in enumerate(subject.scales)
     ]
     return Section(
         title,

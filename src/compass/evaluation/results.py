@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Points = list[tuple[float, float]]  # (bits per pixel, PSNR in dB)
+PUBLISHED = "published"
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,20 @@ class Result:
     pictures: tuple[dict[str, Any], ...] = ()  # rows of single pictures, where they are known
 
     @property
+    def reference(self) -> bool:
+        """Whether this is a published curve of one layer, to be drawn beside the others."""
+        return self.source == PUBLISHED
+
+    @property
     def final(self) -> Points:
         return self.layers[-1]
 
 
-def parse_result(content: dict[str, Any]) -> Result:
-    """A result from the content of a file. Raises KeyError, TypeError or IndexError if it is none."""
-    return _measured(content) if "means" in content else _recorded(content)
+def parse_results(content: dict[str, Any]) -> list[Result]:
+    """Results from the content of a file. Raises KeyError, TypeError or IndexError if there are none."""
+    if "codecs" in content:
+        return [_published(codec, content) for codec in content["codecs"].values()]
+    return [_measured(content) if "means" in content else _recorded(content)]
 
 
 def _measured(content: dict[str, Any]) -> Result:
@@ -69,6 +77,14 @@ def _recorded(content: dict[str, Any]) -> Result:
         tuple(point["setting"] for point in content["points"]),
         tuple(layers),
     )
+
+
+def _published(codec: dict[str, Any], content: dict[str, Any]) -> Result:
+    """A curve of whole pictures, as CompressAI publishes them."""
+    points = list(zip(codec["bpp"], codec["psnr_rgb"], strict=True))
+    data_set = content["dataset"].partition(" (")[0]
+    qualities = tuple(float(k) for k in range(len(points)))
+    return Result(codec["name"], PUBLISHED, data_set, (1.0,), content["source"], qualities, (points,))
 
 
 def same_scales(a: Sequence[float], b: Sequence[float]) -> bool:

@@ -46,7 +46,7 @@ class Visual:
 
 def _webp(pixels: Pixels, lossless: bool) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", lossless=lossless, quality=90, method=4)
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=lossless, quality=82, method=4)
     return buffer.getvalue()
 
 
@@ -75,7 +75,12 @@ def crops(path: Path, codecs: Sequence[str], model: str | None = None, quality: 
     shown = [(targets[-1][window], "original")]
     for name, layers in [("compass", ours), *((n, _at_bytes(n, targets, ours[-1].accumulated_bytes)) for n in codecs)]:
         shown.append((layers[-1].coded.picture[window], f"{name}, {_caption(layers[-1], targets[-1])}"))
-    return Visual(f"{path.name}, largest of three layers, at equal bits", shown, lossless=True, enlarged=_SHOWN)
+    return Visual(
+        f"{path.name}, largest of three layers, at equal bits (PSNR: of the whole picture)",
+        shown,
+        lossless=True,
+        enlarged=_SHOWN,
+    )
 
 
 def _caption(layer: CodedLayer, target: Pixels, size: Size | None = None) -> str:
