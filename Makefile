@@ -3,6 +3,7 @@ PYTHON ?= python3
 RUN := .venv/run
 DEV := .venv/dev
 
+HALVES := 0,0.5,1,1.5,2,2.5,3,3.5,4,4.5,5,5.5,6
 CROPS := 05 08 13 14 16 21 24
 
 .PHONY: demo test lint types check results clean
@@ -30,8 +31,10 @@ check: lint types test
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures.
 # results/symbols.json needs the weights of the training run and is made by hand: benchmarks/symbols.py.
 results: $(DEV)/ready
-	$(DEV)/bin/python benchmarks/kodak.py $(KODAK)
-	$(DEV)/bin/python benchmarks/base.py $(KODAK)
+	$(DEV)/bin/compass evaluate $(KODAK) --codec compass --out results/kodak/compass.json --force --processes 2
+	$(DEV)/bin/compass evaluate $(KODAK) --codec single-compass --qualities $(HALVES) --out results/kodak/single-compass.json \
+	  --force --processes 2
+	$(DEV)/bin/python benchmarks/exact.py $(KODAK)
 	$(DEV)/bin/python benchmarks/grid.py $(KODAK)
 	$(DEV)/bin/python benchmarks/layers.py $(KODAK)
 	$(DEV)/bin/python benchmarks/predictors.py

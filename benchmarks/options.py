@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from compass.model.model import Model
@@ -25,3 +26,8 @@ def command_line() -> str:
 
 def describe(model: Model) -> dict[str, str]:
     return {"name": model.name, "hash": model.hash.hex()}
+
+
+def table(head: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """Lines of Markdown, with an empty one behind."""
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)] + [""]
