@@ -59,7 +59,7 @@ def main() -> None:
             *base_section(bases, commands, published, [recorded[f"simulcast-{n}"] for n in ("avif", "hevc", "webp")]),
             *grid_section(load("grid.json")),
             *layers_section(load("layers.json")),
-            *predictors_section(load("predictors.json")),
+            *(predictors_section(load("predictors.json")) if (RESULTS / "predictors.json").exists() else []),
             *exactness_section(exact, symbols),
             *shapes_section(shapes),
             *speed_section(speed),
