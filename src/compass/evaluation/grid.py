@@ -86,9 +86,11 @@ def results(rows: list[Row], data_set: str) -> list[Result]:
     """By case: all layers in one file, every layer alone, and one file per layer, as `compass evaluate` names them."""
     found = []
     qualities = sorted({row["quality"] for row in rows})
+    pyramids = set()  # some cases are the same
     for name, scales in chains().items():
-        if name not in rows[0]["cases"]:
+        if name not in rows[0]["cases"] or tuple(scales) in pyramids:
             continue
+        pyramids.add(tuple(scales))
         for codec, accumulate in (("compass", None), ("single-compass", False), ("simulcast-compass", True)):
             layers: list[Points] = [
                 [_point([row for row in rows if row["quality"] == q], name, k, accumulate) for q in qualities]
