@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from compass.errors import InputError
 from compass.evaluation import evaluate as evaluation
 from compass.evaluation.codecs import registry
+from compass.evaluation.codecs.avif_layered import layer_ends
 from compass.evaluation.codecs.by_compass import BaseCodec, Compass
 from compass.evaluation.codecs.by_resolution import halvings, tile_part_ends
 from compass.evaluation.codecs.contract import UnavailableError
@@ -44,7 +47,15 @@ def available(name: str):
 
 
 @pytest.mark.parametrize(
-    "name", ["compass", "jpeg2000", "htj2k", *(f"simulcast-{n}" for n in registry.PICTURE_CODECS), "single-webp"]
+    "name",
+    [
+        "compass",
+        "jpeg2000",
+        "htj2k",
+        "avif-layered",
+        *(f"simulcast-{n}" for n in registry.PICTURE_CODECS),
+        "single-webp",
+    ],
 )
 def test_every_codec_codes_a_pyramid(name, parrots):
     """More quality is more bytes and a better picture, of every layer; bytes add up."""
@@ -79,7 +90,8 @@ def test_simulcast_adds_up_what_single_layers_take(parrots, tiny_model_path):
 
 def test_unknown_codecs_and_codecs_without_models():
     with pytest.raises(
-        InputError, match="there is no codec 'simulcast-gif', only compass, jpeg2000, htj2k, simulcast-"
+        InputError,
+        match="no codec 'simulcast-gif', only compass, jpeg2000, htj2k, avif-layered, shvc, simulcast-",
     ):
         registry.find("simulcast-gif")
     with pytest.raises(InputError, match="the codec simulcast-webp has no models"):
@@ -100,10 +112,52 @@ def test_ends_of_tile_parts():
     assert tile_part_ends(header + parts[0] + parts[1] + b"\xff\xd9") == [6 + 17, 6 + 17 + 21]
 
 
-def test_jpeg_2000_has_halvings_alone(parrots):
+def test_layers_by_resolution_are_halvings(parrots):
     assert halvings(pyramid(parrots, [(10, 8), (160, 120), (320, 240)])) == [5, 1, 0]
-    with pytest.raises(InputError, match="JPEG 2000 has no layer of 96x72"):
+    with pytest.raises(InputError, match="this codec has no layer of 96x72"):
         halvings(pyramid(parrots, [(96, 72), (320, 240)]))
+
+
+def test_ends_of_avif_layers():
+    short = b"..a1lx\x00\x01\x02\x00\x03\x00\x00....mdat" + bytes(0x102 + 3 + 9)
+    start = short.index(b"mdat") + 4
+    assert layer_ends(short, 3) == [start + 0x102, start + 0x105, len(short)]
+    long = short.replace(b"\x00\x01\x02\x00\x03\x00\x00", b"\x01\x00\x00\x01\x02" + bytes(8))
+    assert layer_ends(long, 2) == [long.index(b"mdat") + 4 + 0x102, len(long)]
+    assert layer_ends(short, 1) == [len(short)]
+
+
+STAND_IN = """#!{python}
+# Takes a configuration as SHM does; its pictures are the inputs, four levels darker in luma; a NAL unit for each layer.
+import sys
+lines = [line.split(" : ", 1) for line in open(sys.argv[2]).read().splitlines()]
+settings = dict(lines)
+with open(settings["BitstreamFile"], "wb") as stream:
+    for k in range(int(settings["NumLayers"])):
+        size = int(settings[f"SourceWidth{{k}}"]) * int(settings[f"SourceHeight{{k}}"])
+        planes = open(settings[f"InputFile{{k}}"], "rb").read()
+        assert len(planes) == 3 * size
+        luma = bytes(max(0, v - 4) for v in planes[:size])
+        open(settings[f"ReconFile{{k}}"], "wb").write(luma + planes[size:])
+        stream.write(bytes([0, 0, 0, 1, 38, k << 3 | 1]) + b"\x55" * int(settings[f"QP{{k}}"]))
+"""
+
+
+def test_shvc_by_a_stand_in_of_its_encoder(parrots, tmp_path, monkeypatch):
+    """The stand-in shows that files, sizes, colours and bytes of layers are right, not that SHM takes the settings."""
+    program = tmp_path / "TAppEncoderStatic"
+    program.write_text(STAND_IN.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    targets = pyramid(parrots, SIZES)
+    layers = registry.find("shvc").code(targets, 30)
+    assert [x.coded.bytes for x in layers] == [6 + 36, 6 + 33, 6 + 30]
+    assert [x.accumulated_bytes for x in layers] == [42, 81, 117]
+    for layer, target in zip(layers, targets, strict=True):
+        difference = target.astype(int) - layer.coded.picture
+        inside = (target.min(axis=2) > 8) & (target.max(axis=2) < 247)
+        assert np.abs(difference[inside] - 4).max() <= 2
+        assert layer.coded.decoding_time is None
 
 
 def test_an_evaluation_is_complete(folder, tiny_model_path, tmp_path):

@@ -79,6 +79,21 @@ def test_cells_hold_our_bd_rate_beside_the_papers():
     assert all(cell.ours is None for _, _, cells in urban for cell in cells)  # another data set
 
 
+def test_a_stand_in_fills_tables_whose_data_set_is_absent_and_says_so(tmp_path):
+    on_kodak = [result("compass", 1.0), result("single-compass", 2.0)]
+    on_photos = [replace(r, data_set="photos", layers=result("", k).layers) for r, k in zip(on_kodak, (1.0, 1.25), strict=True)]
+    rows = {}
+    for table in paper_tables([*on_kodak, *on_photos], "photos"):
+        cells = {name: cells for name, _, cells in table.rows}
+        rows[table.identifier] = table.measured_on, cells["Single-layer (own base codec)"][-1].ours
+    assert rows["table 2"] == ("Kodak", pytest.approx(-50))
+    assert rows["table 3"] == ("photos", pytest.approx(-20))
+    write_report([*on_kodak, *on_photos], tmp_path, stand_in="photos")
+    text = (tmp_path / "report.md").read_text()
+    assert "1; the paper on Urban100, ours on other pictures: photos. BD-rate" in text
+    assert "1; Kodak. BD-rate" in text
+
+
 def test_only_the_qualities_of_the_papers_lambdas_count():
     ours = result("compass", 1.0)
     more = replace(

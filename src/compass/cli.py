@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import warnings
@@ -211,11 +212,15 @@ def evaluate(
         bool, typer.Option("--truncate", help="Cut layer sizes off to whole pixels instead of rounding them.")
     ] = False,
     processes: Annotated[int, typer.Option(min=1, help="Pictures measured at once.")] = 1,
+    programs: Annotated[
+        list[Path] | None, typer.Option(help="Folders of programs that are not on the path; may be repeated.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Measure a codec on a folder of pictures: bytes, PSNR, MS-SSIM, seconds (needs the extra "eval")."""
     _check_target(out, force)
     parsed_scales = tuple(_parse_number(text, "scale") for text in scales.split(","))
+    os.environ["PATH"] = os.pathsep.join([*(str(path.resolve()) for path in programs or []), os.environ["PATH"]])
     chosen = () if qualities is None else tuple(_parse_number(text, "quality") for text in qualities.split(","))
     module = _import_extra("evaluation.evaluate", "eval")
     work = module.Evaluation(folder, codec, parsed_scales, chosen, model, truncate)
@@ -248,6 +253,9 @@ def report(
     against: Annotated[
         str, typer.Option(help="Codecs beside this one in the crops.")
     ] = "simulcast-webp,simulcast-avif",
+    stand_in: Annotated[
+        str | None, typer.Option(help="A data set to fill those of the paper's tables with, whose own is absent.")
+    ] = None,
     model: ModelName = None,
     force: Force = False,
 ) -> None:
@@ -257,7 +265,7 @@ def report(
     results = module.read_results(files)
     shown = [visual for path in layers_of or [] for visual in visuals.all_layers(path, model)]
     shown += [visuals.crops(path, against.split(","), model) for path in crops_of or []]
-    module.write_report(results, out, shown)
+    module.write_report(results, out, shown, stand_in)
 
 
 @app.callback(invoke_without_command=True)

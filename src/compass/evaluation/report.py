@@ -47,13 +47,18 @@ def read_results(paths: Iterable[Path]) -> list[Result]:
     return found
 
 
-def write_report(results: Sequence[Result], out: Path, visuals: Sequence[Visual] = ()) -> None:
-    """Writes report.md and report.html in the folder `out`. Raises InputError if it cannot be written."""
+def write_report(
+    results: Sequence[Result], out: Path, visuals: Sequence[Visual] = (), stand_in: str | None = None
+) -> None:
+    """Writes report.md and report.html in the folder `out`. Raises InputError if it cannot be written.
+
+    stand_in: a data set for those tables of the paper whose own is absent.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out} cannot be made: {error.strerror}") from None
-    sections = [*_comparisons(results), *_paper_sections(results)]
+    sections = [*_comparisons(results), *_paper_sections(results, stand_in)]
     markdown = ["# Report", ""]
     page = ["<h1>Report</h1>"]
     for section in sections:
@@ -150,10 +155,10 @@ def _comparison(group: list[Result], published: Sequence[Result]) -> Section:
     )
 
 
-def _paper_sections(results: Sequence[Result]) -> list[Section]:
+def _paper_sections(results: Sequence[Result], stand_in: str | None) -> list[Section]:
     """The paper's tables of which at least one cell is measured, and its curves."""
     sections = []
-    for table in tables.paper_tables(results):
+    for table in tables.paper_tables(results, stand_in):
         if not any(cell.ours is not None for _, _, cells in table.rows for cell in cells):
             continue
         head = ["against"]
@@ -165,9 +170,10 @@ def _paper_sections(results: Sequence[Result]) -> list[Section]:
             for cell in cells:
                 row += [_percent(cell.ours), _percent(cell.paper)]
             rows.append([*row, source])
-        text = (
-            f"{table.title}; {table.data_set}. BD-rate of compass against each peer, beside it what the paper reports."
-        )
+        where = table.data_set
+        if table.measured_on != table.data_set:
+            where = f"the paper on {where}, ours on other pictures: {table.measured_on}"
+        text = f"{table.title}; {where}. BD-rate of compass against each peer, beside it what the paper reports."
         figures = [
             plots.curves(group, table.layer, f"{table.title}, {column.label}")
             for column in table.columns

@@ -49,10 +49,11 @@ class Table:
     has_curves: bool  # whether the paper plots them
     columns: list[Column]
     rows: list[tuple[str, str, list[Cell]]]  # name, where the peer's points come from, cells
+    measured_on: str  # the data set of our figures: another one, where there are no results on the paper's
 
     def holds(self, result: Result) -> bool:
-        """Whether a result is of this data set."""
-        return result.data_set.lower() == self.data_set.lower()
+        """Whether a result is of the data set that is measured."""
+        return _same(result.data_set, self.measured_on)
 
 
 @lru_cache(maxsize=1)
@@ -62,15 +63,21 @@ def paper() -> dict[str, Any]:
     return content
 
 
-def paper_tables(results: Sequence[Result]) -> list[Table]:
-    """All tables of the supplement and the poster, filled in as far as these results go."""
-    return [_fill(content, results) for content in paper()["tables"]]
+def paper_tables(results: Sequence[Result], stand_in: str | None = None) -> list[Table]:
+    """All tables of the supplement and the poster, filled in as far as these results go.
+
+    stand_in: the data set to fill in those with, of whose own there are no results.
+    """
+    return [_fill(content, results, stand_in) for content in paper()["tables"]]
 
 
-def _fill(content: dict[str, Any], results: Sequence[Result]) -> Table:
+def _fill(content: dict[str, Any], results: Sequence[Result], stand_in: str | None) -> Table:
     columns = [Column(column["label"], tuple(column["scales"])) for column in content["columns"]]
     curves = bool(content["curves"])
-    table = Table(content["id"], content["title"], content["data_set"], content["layer"], curves, columns, [])
+    data_set = content["data_set"]
+    known = stand_in is None or any(_same(result.data_set, data_set) for result in results)
+    measured_on = data_set if known else str(stand_in)
+    table = Table(content["id"], content["title"], data_set, content["layer"], curves, columns, [], measured_on)
     here = [result for result in results if table.holds(result)]
     for peer, values in content["values"].items():
         name = paper()["peers"][peer]
@@ -79,6 +86,10 @@ def _fill(content: dict[str, Any], results: Sequence[Result]) -> Table:
             own = f"{name.partition(' (')[0]} (own base codec)"
             table.rows.append((own, *_cells(_OWN[peer], table, here, values)))
     return table
+
+
+def _same(data_set: str, other: str) -> bool:
+    return data_set.lower() == other.lower()
 
 
 def _cells(peer: str, table: Table, results: Sequence[Result], values: Sequence[float]) -> tuple[str, list[Cell]]:

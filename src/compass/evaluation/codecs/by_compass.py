@@ -29,21 +29,20 @@ def _load(model: str) -> Model:
         raise UnavailableError(str(error)) from None
 
 
-def _settings(model: str) -> Settings:
-    loaded = _load(model)
-    return {"model": loaded.name, "hash": loaded.hash.hex(), "threads": 1}
-
-
 @dataclass(frozen=True)
-class Compass:
-    """All layers in one file, all at one quality."""
-
+class _OfModel:
     name: str = "compass"
     model: str = models.DEFAULT
     qualities: Sequence[float] = QUALITIES
 
     def settings(self) -> Settings:
-        return _settings(self.model)
+        loaded = _load(self.model)
+        return {"model": loaded.name, "hash": loaded.hash.hex(), "threads": 1}
+
+
+@dataclass(frozen=True)
+class Compass(_OfModel):
+    """All layers in one file, all at one quality."""
 
     def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
         model = _load(self.model)
@@ -70,15 +69,8 @@ class Compass:
 
 
 @dataclass(frozen=True)
-class BaseCodec:
+class BaseCodec(_OfModel):
     """The base codec of a model alone, in one-layer files."""
-
-    name: str = "compass"
-    model: str = models.DEFAULT
-    qualities: Sequence[float] = QUALITIES
-
-    def settings(self) -> Settings:
-        return _settings(self.model)
 
     def code(self, picture: Pixels, quality: float) -> CodedPicture:
         (layer,) = Compass(model=self.model).code([picture], quality)

@@ -27,7 +27,7 @@ def _halvings(picture: Pixels, full: Pixels) -> int:
         if all(-(-a // 2**count) == b for a, b in zip(full.shape[:2], picture.shape[:2], strict=True)):
             return count
     height, width = picture.shape[:2]
-    raise InputError(f"JPEG 2000 has no layer of {width}x{height}: its layers are halvings of the picture")
+    raise InputError(f"this codec has no layer of {width}x{height}: its layers are halvings of the picture")
 
 
 def cut_into_layers(

@@ -26,7 +26,7 @@ class CodedPicture(NamedTuple):
     bytes: int  # of the file, its headers included; of a layer, those that it adds
     picture: Pixels  # [H, W, 3]
     encoding_time: float  # seconds until all is coded that a reader of this picture needs
-    decoding_time: float  # seconds from the file to this picture
+    decoding_time: float | None  # seconds from the file to this picture; None where nothing was decoded
     payload_bytes: int | None = None  # entropy-coded bytes alone, where they are known
     planes: NDArray[np.floating] | None = None  # [H, W, 3] in 0..255 before rounding, where it is known
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from compass.errors import InputError
+from compass.evaluation.codecs.avif_layered import LayeredAVIF
 from compass.evaluation.codecs.by_compass import BaseCodec, Compass
 from compass.evaluation.codecs.by_pillow import AVIF, JPEG_420, JPEG_444, WEBP
 from compass.evaluation.codecs.contract import LayeredCodec, PictureCodec
@@ -10,6 +11,7 @@ from compass.evaluation.codecs.hevc import HEVC
 from compass.evaluation.codecs.htj2k import HTJ2K
 from compass.evaluation.codecs.jpeg2000 import Jpeg2000
 from compass.evaluation.codecs.jpegxl import JpegXL
+from compass.evaluation.codecs.shvc import SHVC
 from compass.evaluation.codecs.wrappers import Separate
 
 PICTURE_CODECS: dict[str, PictureCodec] = {
@@ -26,7 +28,9 @@ PICTURE_CODECS: dict[str, PictureCodec] = {
         HEVC(),
     )
 }
-LAYERED_CODECS: dict[str, LayeredCodec] = {codec.name: codec for codec in (Compass(), Jpeg2000(), HTJ2K())}
+LAYERED_CODECS: dict[str, LayeredCodec] = {
+    codec.name: codec for codec in (Compass(), Jpeg2000(), HTJ2K(), LayeredAVIF(), SHVC())
+}
 
 
 def names() -> list[str]:
