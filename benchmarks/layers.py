@@ -19,10 +19,10 @@ from PIL import Image
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
 from compass.codec.layer import to_planes
-from compass.evaluation.metrics import psnr
 from compass.model import model as models
 from compass.model.hyperprior import HyperpriorCoder
 from compass.model.model import Model
+from compass.picture.fidelity import psnr
 from compass.picture.pyramid import sizes_from_scales
 from options import command_line, describe, folder_parser
 

@@ -15,6 +15,8 @@ from PIL import Image
 
 import compass
 from compass.bitstream import container
+from compass.bitstream.container import LayerData
+from compass.bitstream.numbers import varint
 from compass.codec.encoder import encode_layers
 from compass.model import model as models
 from compass.picture.pyramid import Size, sizes_from_scales
@@ -46,7 +48,7 @@ def measure(name: str, picture: Image.Image, sizes: list[Size], quality: float =
     data, layers = encode_layers(picture, sizes, [quality] * len(sizes), models.load())
     header = container.read_header(data)
     exact = all(np.array_equal(np.asarray(compass.decode(data, k)), layer.picture) for k, layer in enumerate(layers))
-    fixed = len(container.write(bytes(4), "RGB", [(*sizes[-1], 96, b"")])) - entry_bytes(sizes[-1])
+    fixed = len(container.write(bytes(4), "RGB", [LayerData(*sizes[-1], 96, b"")])) - entry_bytes(sizes[-1])
     return {
         "name": name,
         "sizes": [f"{w}x{h}" for w, h in sizes],
@@ -62,7 +64,7 @@ def measure(name: str, picture: Image.Image, sizes: list[Size], quality: float =
 
 def entry_bytes(size: Size) -> int:
     """Bytes of the table row of an empty layer: width and flags, quality, length, checksum."""
-    return len(container._varint(size[0] << 2)) + 1 + 1 + 4
+    return len(varint(size[0] << 2)) + 1 + 1 + 4
 
 
 if __name__ == "__main__":

@@ -9,11 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compass.bitstream import container
+from compass.bitstream.boxes import Box
+from compass.bitstream.container import LayerData
 from compass.errors import FormatError
 from compass.picture.pyramid import height_by_aspect
 
 HASH = b"\x01\x02\x03\x04"
-THREE = [(192, 128, 96, b"a" * 300), (384, 256, 96, b"b" * 2000), (768, 512, 96, b"c" * 9000)]
+THREE = [
+    LayerData(192, 128, 96, b"a" * 300),
+    LayerData(384, 256, 96, b"b" * 2000),
+    LayerData(768, 512, 96, b"c" * 9000),
+]
+WITH_OPACITY = [layer._replace(opacity=bytes((k,)) * (5 + k)) for k, layer in enumerate(THREE)]
+BOXES = [Box(b"ICCP", b"profile" * 20), Box(b"zzzz", b"of a later version")]
 
 
 def sealed(body: bytes) -> bytes:
@@ -34,20 +42,26 @@ def layer_tables(draw):
     for _ in range(draw(st.integers(1, 32))):
         width += draw(st.integers(0, 5000))
         height += draw(st.integers(0, 5000))
-        layers.append((width, height, draw(st.integers(0, 192)), draw(st.binary(max_size=40))))
+        layers.append(LayerData(width, height, draw(st.integers(0, 192)), draw(st.binary(max_size=40))))
+    if draw(st.booleans()):
+        layers = [layer._replace(opacity=draw(st.binary(max_size=40))) for layer in layers]
     return layers
 
 
-@given(layer_tables(), st.sampled_from(container.COLOURS))
-def test_round_trip(layers, colour):
-    data = container.write(HASH, colour, layers)
+some_boxes = st.lists(st.builds(Box, st.binary(min_size=4, max_size=4), st.binary(max_size=300)), max_size=3)
+
+
+@given(layer_tables(), st.sampled_from(container.COLOURS), some_boxes, some_boxes)
+def test_round_trip(layers, colour, front, back):
+    data = container.write(HASH, colour, layers, front, back)
     header = container.read_header(data)
+    assert container.read_boxes(data, header) == (front + back, False)
     assert header.model_hash == HASH
     assert header.colour == colour
-    for k, (width, height, quality, payload) in enumerate(layers):
+    for k, (width, height, quality, payload, opacity) in enumerate(layers):
         entry = header.layers[k]
         assert (entry.width, entry.height, entry.quality) == (width, height, quality)
-        assert container.read_payload(data, header, k) == payload
+        assert container.read_layer(data, header, k) == (payload, opacity or b"")
 
 
 def test_a_prefix_that_ends_on_a_layer_boundary_is_a_valid_file():
@@ -55,24 +69,39 @@ def test_a_prefix_that_ends_on_a_layer_boundary_is_a_valid_file():
     header = container.read_header(data)
     prefix = data[: header.span(1)[1]]
     assert container.read_header(prefix) == header
-    assert container.read_payload(prefix, header, 1) == THREE[1][3]
+    assert container.read_payload(prefix, header, 1) == THREE[1].payload
     with pytest.raises(FormatError, match="ends before layer 2"):
         container.read_payload(prefix, header, 2)
 
 
-def test_bytes_after_the_last_layer_are_ignored():
-    data = container.write(HASH, "RGB", THREE) + b"a box of a later version"
-    assert container.read_payload(data, container.read_header(data), 2) == THREE[2][3]
+def test_boxes_after_the_last_layer_do_not_touch_it():
+    data = container.write(HASH, "RGB", THREE, back=BOXES)
+    assert data.startswith(container.write(HASH, "RGB", THREE))
+    header = container.read_header(data)
+    assert container.read_payload(data, header, 2) == THREE[2].payload
+    for cut in range(1, len(data) - header.span(2)[1]):
+        found, missing = container.read_boxes(data[:-cut], header)
+        assert (found, missing) in [([], True), (BOXES[:1], True), (BOXES[:1], False)]
+    with pytest.raises(FormatError, match="more than 64 boxes"):
+        container.read_boxes(container.write(HASH, "RGB", THREE, back=BOXES * 40), header)
 
 
-def test_every_single_bit_of_the_header_is_guarded():
-    data = container.write(HASH, "L", THREE)
-    size = container.read_header(data).size
-    for bit in range(size * 8):
+@pytest.mark.parametrize("layers", [THREE, WITH_OPACITY], ids=["opaque", "opacity"])
+def test_every_single_bit_is_guarded(layers):
+    """A flip anywhere: an error, or the file seems to be cut within its last boxes."""
+    data = container.write(HASH, "L", layers, BOXES, BOXES)
+    for bit in range(len(data) * 8):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(FormatError):
-            container.read_header(bytes(damaged))
+        try:
+            header = container.read_header(bytes(damaged))
+            for k in range(3):
+                container.read_layer(bytes(damaged), header, k)
+            _, cut = container.read_boxes(bytes(damaged), header)
+        except FormatError:
+            continue
+        assert cut
+        assert bit // 8 >= header.span(2)[1]
 
 
 def test_every_cut_within_the_header_is_an_error():
@@ -96,7 +125,7 @@ def test_damaged_payload():
         (b"\x89PNG\r\n\x1a\n", "not a COMPASS file"),
         (container.MAGIC + b"\x02", "format version 2"),
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x00\x05\x05"), "lists 0 layers"),
-        (sealed(container.MAGIC + b"\x01" + HASH + b"\x07\x01\x05\x05\x16\x20\x00" + bytes(4)), "unknown colour"),
+        (sealed(container.MAGIC + b"\x01" + HASH + b"\x08\x01\x05\x05\x16\x20\x00" + bytes(4)), "unknown colour"),
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x05\x05\x14\x00" + bytes(4)), "no quality"),
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x06\x05\x16\x20\x00" + bytes(4)), "picture's size"),
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x00\x00\x02\x20\x00" + bytes(4)), "smaller than"),

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from compass.codec.encoder import encode_layers
-from compass.evaluation.metrics import psnr
 from compass.model import model as models
+from compass.picture.fidelity import psnr
 from compass.picture.pyramid import pyramid, sizes_from_scales
 from tests.conftest import ROOT
 

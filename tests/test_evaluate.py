@@ -18,8 +18,8 @@ from compass.evaluation.codecs.by_resolution import halvings, tile_part_ends
 from compass.evaluation.codecs.contract import UnavailableError
 from compass.evaluation.codecs.wrappers import Separate
 from compass.evaluation.evaluate import Evaluation, evaluate
-from compass.evaluation.metrics import psnr
 from compass.evaluation.report import read_results
+from compass.picture.fidelity import psnr
 from compass.picture.pyramid import pyramid
 from tests.test_cli import compass as run
 

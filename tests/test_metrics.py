@@ -8,7 +8,8 @@ import torch
 from pytorch_msssim import ms_ssim as reference_ms_ssim
 from skimage.metrics import peak_signal_noise_ratio
 
-from compass.evaluation.metrics import MS_SSIM_MIN_SIDE, ms_ssim, psnr
+from compass.evaluation.metrics import MS_SSIM_MIN_SIDE, ms_ssim
+from compass.picture.fidelity import psnr
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,9 @@ def test_cells_hold_our_bd_rate_beside_the_papers():
 
 def test_a_stand_in_fills_tables_whose_data_set_is_absent_and_says_so(tmp_path):
     on_kodak = [result("compass", 1.0), result("single-compass", 2.0)]
-    on_photos = [replace(r, data_set="photos", layers=result("", k).layers) for r, k in zip(on_kodak, (1.0, 1.25), strict=True)]
+    on_photos = [
+        replace(r, data_set="photos", layers=result("", k).layers) for r, k in zip(on_kodak, (1.0, 1.25), strict=True)
+    ]
     rows = {}
     for table in paper_tables([*on_kodak, *on_photos], "photos"):
         cells = {name: cells for name, _, cells in table.rows}

@@ -1,4 +1,4 @@
-"""COMPASS: one file, any number of picture sizes. See `compass.encode` and `compass.decode`."""
+"""COMPASS: one file, any number of picture sizes. See `compass.encode` and `compass.open`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compass.api import decode, encode, extract, info
+    from compass.api import decode, encode, extract, info, open
+    from compass.opened import LayeredFile
 
-__all__ = ["decode", "encode", "extract", "info"]
+__all__ = ["LayeredFile", "decode", "encode", "extract", "info", "open"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `import compass` alone stays below the time of importing numpy.
     if name in __all__:
-        from compass import api
+        from compass import api, opened
 
-        return getattr(api, name)
+        return getattr(opened if name == "LayeredFile" else api, name)
     if name == "__version__":
         return metadata.version("compass-codec")
     raise AttributeError(f"module 'compass' has no attribute {name!r}")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from compass.errors import CompassError, InputError
+from compass.errors import CompassError, CutFileWarning, InputError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,11 +21,14 @@ app = typer.Typer(
     help="One file holds a picture at any number of sizes; its first bytes are the small picture.",
 )
 
-Input = Annotated[Path, typer.Argument(metavar="IN", help="A file.")]
-Output = Annotated[Path, typer.Argument(metavar="OUT", help="A file; it must not exist, unless --force is given.")]
+Input = Annotated[Path, typer.Argument(metavar="IN", help="A file; - is standard input.")]
+Output = Annotated[
+    Path, typer.Argument(metavar="OUT", help="A file that does not exist, unless with --force; - is standard output.")
+]
 ModelName = Annotated[str | None, typer.Option("--model", help="A shipped model's name, or a model file.")]
 Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads of the networks; 0: one per processor.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
+Strict = Annotated[bool, typer.Option("--strict", help="A file that is cut off is an error, not a warning.")]
 
 
 @app.command()
@@ -45,6 +48,16 @@ def encode(
         str | None,
         typer.Option("-q", "--quality", help="0 (small) to 6 (good), or one per layer: 2,3,4. [default: 3]"),
     ] = None,
+    target_size: Annotated[
+        str | None, typer.Option(help="The best file of at most this size instead: 50kB, 1.5MB, 700 (bytes).")
+    ] = None,
+    target_psnr: Annotated[
+        float | None, typer.Option(help="The smallest file whose largest layer has this PSNR in dB instead.")
+    ] = None,
+    metadata: Annotated[
+        str, typer.Option(help="Colour profile, EXIF, XMP: front, back, none, or auto (profiles but sRGB in front).")
+    ] = "auto",
+    strip: Annotated[bool, typer.Option("--strip", help="Drop them: the same as --metadata none.")] = False,
     model: ModelName = None,
     threads: Threads = 0,
     force: Force = False,
@@ -54,6 +67,9 @@ def encode(
     parsed_sizes = None if sizes is None else [_parse_size(text) for text in sizes.split(",")]
     parsed_scales = None if scales is None else [_parse_number(text, "scale") for text in scales.split(",")]
     qualities = None if quality is None else [_parse_number(text, "quality") for text in quality.split(",")]
+    parsed_target = None if target_size is None else _parse_bytes(target_size)
+    if sum(option is not None for option in (quality, target_size, target_psnr)) > 1:
+        raise typer.BadParameter("give only one of --quality, --target-size and --target-psnr")
 
     from compass import api
     from compass.picture.files import read_picture, write_bytes
@@ -63,6 +79,9 @@ def encode(
         parsed_scales,
         qualities[0] if qualities is not None and len(qualities) == 1 else qualities,
         sizes=parsed_sizes,
+        target_size=parsed_target,
+        target_psnr=target_psnr,
+        metadata="none" if strip else metadata,
         model=model,
         threads=threads,
     )
@@ -74,17 +93,25 @@ def decode(
     source: Input,
     target: Output,
     layer: Annotated[int | None, typer.Option(help="Layer to decode, 0 the smallest; default the largest.")] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Decode to this width, from the smallest layer that is as wide.")
+    ] = None,
+    strict: Strict = False,
     model: ModelName = None,
     threads: Threads = 0,
     force: Force = False,
 ) -> None:
-    """Decode one layer of a file to a picture; the extension of OUT names its format."""
+    """Decode one layer of a file to a picture; the extension of OUT names its format, - is PNG."""
     _check_target(target, force)
+    if layer is not None and width is not None:
+        raise typer.BadParameter("give either --layer or --width")
     from compass import api
-    from compass.picture.files import format_of, read_bytes, write_picture
+    from compass.picture.files import format_of, write_picture
 
     format_of(target)
-    write_picture(api.decode(read_bytes(source), layer, model=model, threads=threads), target)
+    _set_strict(strict)
+    with api.open(source, model=model, threads=threads) as opened:
+        write_picture(opened.decode(layer, width=width), target)
 
 
 @app.command()
@@ -94,14 +121,14 @@ def info(
 ) -> None:
     """Show the layers of a file: sizes, qualities, bytes."""
     from compass import api
-    from compass.picture.files import read_bytes
 
-    figures = api.info(read_bytes(source))
+    with api.open(source) as opened:
+        figures = opened.info()
     if as_json:
         typer.echo(json.dumps(figures, indent=1))
         return
     name = figures["model"]["name"] or "not installed"
-    typer.echo(f"{figures['width']}x{figures['height']} {figures['colour']}, model {name} ({figures['model']['hash']})")
+    typer.echo(f"{figures['width']}x{figures['height']} {figures['mode']}, model {name} ({figures['model']['hash']})")
     typer.echo("layer       size  quality     bytes  bytes so far")
     for row in figures["layers"]:
         size = f"{row['width']}x{row['height']}"
@@ -109,6 +136,9 @@ def info(
         typer.echo(
             f"{row['index']:5} {size:>10} {row['quality']:8g} {row['length']:9} {row['accumulated_bytes']:13}{cut}"
         )
+    for box in figures["boxes"]:
+        where = "in front of the layers" if box["place"] == "front" else "after the layers"
+        typer.echo(f"{box['type']}, {box['length']} bytes {where}")
 
 
 @app.command()
@@ -121,9 +151,10 @@ def extract(
     """Cut a file after a layer, without coding anything again."""
     _check_target(target, force)
     from compass import api
-    from compass.picture.files import read_bytes, write_bytes
+    from compass.picture.files import write_bytes
 
-    write_bytes(api.extract(read_bytes(source), layer), target)
+    with api.open(source) as opened:
+        write_bytes(opened.extract(layer), target)
 
 
 @app.command()
@@ -282,7 +313,7 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         app()
-    except CompassError as error:
+    except (CompassError, CutFileWarning) as error:
         typer.echo(f"compass: {error}", err=True)
         sys.exit(1)
     except MemoryError:
@@ -294,9 +325,14 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     typer.echo(f"compass: {message}", err=True)
 
 
+def _set_strict(strict: bool) -> None:
+    if strict:
+        warnings.simplefilter("error", CutFileWarning)
+
+
 def _check_target(target: Path, force: bool) -> None:
     try:
-        exists = target.exists()
+        exists = target != Path("-") and target.exists()
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error.strerror}") from None
     if exists and not force:
@@ -309,6 +345,14 @@ def _parse_number(text: str, what: str) -> float:
         return float(numerator) / float(denominator) if slash else float(numerator)
     except (ValueError, ZeroDivisionError):
         raise typer.BadParameter(f"{text!r} is not a {what}") from None
+
+
+def _parse_bytes(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]+)?)\s*(|k|M|G)(i?)B?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise typer.BadParameter(f"{text!r} is not a size in bytes like 700, 50kB or 1.5MB")
+    unit = (1024 if match[3] else 1000) ** ("", "k", "m", "g").index(match[2].lower())
+    return int(float(match[1]) * unit)
 
 
 def _parse_size(text: str) -> tuple[int, int | None]:

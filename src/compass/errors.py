@@ -15,3 +15,7 @@ class FormatError(CompassError):
 
 class ModelError(CompassError):
     """A model file that is missing, damaged, or not the one that a bitstream needs."""
+
+
+class CutFileWarning(UserWarning):
+    """A file that ends early, of which something could be decoded all the same."""

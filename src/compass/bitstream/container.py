@@ -1,20 +1,28 @@
-"""The file: a header with the table of all layers, then their payloads, smallest layer first.
+"""The file: a header with the table of all layers, then boxes in front, the layers, smallest first, and more boxes.
 
     magic 4 | version 1 | model hash 4 | colour 1 | layer count 1 | width, height of the last layer (varints)
     per layer: width * 4 + flags (varint) | height (varint, flag 1) | quality (1 byte, flag 2)
                | payload length (varint) | CRC-32 of the payload 4
-    CRC-32 of everything before it 4 | payloads
+               | opacity length (varint) | CRC-32 of the opacity 4, these two in a file with opacity
+    table of boxes, if there are any in front | CRC-32 of everything before it 4
+    boxes in front | layers: payload, opacity | boxes
 
 Flag 1: the height is not the one that follows from the picture's aspect ratio and is given. Flag 2: the quality
-differs from the layer before and is given. Integers are little-endian; varints are LEB128. Bytes after the last
-payload are ignored, so a prefix that ends on a layer boundary is a valid file.
+differs from the layer before and is given. Integers are little-endian; varints are LEB128. A prefix that ends on a
+layer boundary is a valid file.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from compass.bitstream import boxes
+from compass.bitstream.boxes import Box, BoxEntry
+from compass.bitstream.numbers import Reader, varint
+from compass.bitstream.source import Source, as_source
 from compass.errors import FormatError
 from compass.picture.pyramid import MAX_LAYERS, MAX_SIDE, height_by_aspect
 
@@ -22,9 +30,20 @@ MAGIC = b"\xcfCMP"
 VERSION = 1
 HASH_BYTES = 4
 MAX_QUALITY = 192  # in 1/32
-COLOURS = ("RGB", "L")  # position = stored byte; Pillow's names
+COLOURS = ("RGB", "L")  # position = lowest bit of the colour byte; Pillow's names
 
-_HEIGHT_GIVEN, _QUALITY_GIVEN = 1, 2
+_HEIGHT_GIVEN, _QUALITY_GIVEN = 1, 2  # flags of a layer
+_OPACITY, _BOXES_IN_FRONT = 2, 4  # flags of the colour byte
+
+
+class LayerData(NamedTuple):
+    """A layer to be written."""
+
+    width: int
+    height: int
+    quality: int  # in 1/32, see compass.model.quality
+    payload: bytes
+    opacity: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -36,93 +55,136 @@ class LayerEntry:
     quality: int  # in 1/32, see compass.model.quality
     length: int  # bytes of the payload
     crc32: int
+    opacity_length: int = 0
+    opacity_crc32: int = 0
 
 
 @dataclass(frozen=True)
 class Header:
-    """Everything before the payloads."""
+    """Everything before the boxes and layers."""
 
     model_hash: bytes
     colour: str
+    has_opacity: bool
     layers: tuple[LayerEntry, ...]
+    boxes: tuple[BoxEntry, ...]  # those in front
     size: int  # bytes of the header itself
 
+    @property
+    def mode(self) -> str:
+        """Pillow's mode of the decoded picture."""
+        return self.colour + "A" if self.has_opacity else self.colour
+
     def span(self, layer: int) -> tuple[int, int]:
-        """First byte of a layer's payload in the file, and the byte after its last."""
-        start = self.size + sum(entry.length for entry in self.layers[:layer])
-        return start, start + self.layers[layer].length
+        """A layer's first byte in the file, and the byte after its last."""
+        start = self.size + sum(box.length for box in self.boxes)
+        start += sum(entry.length + entry.opacity_length for entry in self.layers[:layer])
+        return start, start + self.layers[layer].length + self.layers[layer].opacity_length
 
 
-def write(model_hash: bytes, colour: str, layers: list[tuple[int, int, int, bytes]]) -> bytes:
-    """The file of layers (width, height, quality in 1/32, payload), smallest first."""
-    full = layers[-1][:2]
+def write(
+    model_hash: bytes,
+    colour: str,
+    layers: Sequence[LayerData],
+    front: Sequence[Box] = (),
+    back: Sequence[Box] = (),
+) -> bytes:
+    """The file of layers, smallest first, all with opacity or none, and boxes in front of them and after them."""
+    full = layers[-1].width, layers[-1].height
+    has_opacity = layers[0].opacity is not None
+    flags = COLOURS.index(colour) + has_opacity * _OPACITY + bool(front) * _BOXES_IN_FRONT
     out = bytearray(MAGIC)
-    out += bytes((VERSION,)) + model_hash + bytes((COLOURS.index(colour), len(layers)))
-    out += _varint(full[0]) + _varint(full[1])
+    out += bytes((VERSION,)) + model_hash + bytes((flags, len(layers)))
+    out += varint(full[0]) + varint(full[1])
     previous = None
-    for width, height, quality, payload in layers:
+    for width, height, quality, payload, opacity in layers:
         explicit = height != height_by_aspect(width, full)
         flags = explicit * _HEIGHT_GIVEN + (quality != previous) * _QUALITY_GIVEN
-        out += _varint(width << 2 | flags)
+        out += varint(width << 2 | flags)
         if explicit:
-            out += _varint(height)
+            out += varint(height)
         if quality != previous:
             out.append(quality)
-        out += _varint(len(payload)) + zlib.crc32(payload).to_bytes(4, "little")
+        for part in (payload,) if opacity is None else (payload, opacity):
+            out += varint(len(part)) + zlib.crc32(part).to_bytes(4, "little")
         previous = quality
+    if front:
+        out += boxes.write_table(front)
     out += zlib.crc32(out).to_bytes(4, "little")
-    return bytes(out) + b"".join(payload for *_, payload in layers)
+    contents = [box.content for box in front] + [layer.payload + (layer.opacity or b"") for layer in layers]
+    return bytes(out) + b"".join(contents) + boxes.write_back(back)
 
 
-def read_header(data: bytes) -> Header:
+def read_header(data: bytes | Source) -> Header:
     """The header of a file, or of any prefix that holds it. Raises FormatError on anything that is not one."""
-    reader = _Reader(data)
+    reader = Reader(as_source(data))
     if reader.take(4) != MAGIC:
         raise FormatError("this is not a COMPASS file")
     version = reader.take(1)[0]
     if version != VERSION:
         raise FormatError(f"the file has format version {version}, this program reads version {VERSION}")
     model_hash = reader.take(HASH_BYTES)
-    colour, count = reader.take(2)
+    flags, count = reader.take(2)
     full = (reader.varint(MAX_SIDE), reader.varint(MAX_SIDE))
     layers: list[LayerEntry] = []
-    quality = None
     for _ in range(count):
-        packed = reader.varint(MAX_SIDE << 2 | 3)
-        width = packed >> 2
-        if packed & _HEIGHT_GIVEN:
-            height = reader.varint(MAX_SIDE)
-        else:
-            height = height_by_aspect(width, full) if full[0] else 0
-        if packed & _QUALITY_GIVEN:
-            quality = reader.take(1)[0]
-        if quality is None:
-            raise FormatError("the header is damaged: the first layer has no quality")
-        length = reader.varint(1 << 40)
-        layers.append(LayerEntry(width, height, quality, length, int.from_bytes(reader.take(4), "little")))
-    size = reader.position + 4
-    if zlib.crc32(data[: reader.position]) != int.from_bytes(reader.take(4), "little"):
+        layers.append(_read_entry(reader, full, layers[-1].quality if layers else None, bool(flags & _OPACITY)))
+    front = boxes.read_table(reader) if flags & _BOXES_IN_FRONT else ()
+    checked = reader.seen
+    if zlib.crc32(checked) != int.from_bytes(reader.take(4), "little"):
         raise FormatError("the header is damaged: its checksum does not match")
-    header = Header(model_hash, COLOURS[colour] if colour < len(COLOURS) else "?", tuple(layers), size)
+    if flags >= 2 * _BOXES_IN_FRONT:
+        raise FormatError("the header names an unknown colour mode")
+    colour = COLOURS[flags & 1]
+    header = Header(model_hash, colour, bool(flags & _OPACITY), tuple(layers), front, reader.position)
     _check(header, full)
     return header
 
 
-def read_payload(data: bytes, header: Header, layer: int) -> bytes:
-    """Payload of one layer. Raises FormatError if it is not whole or its checksum does not match."""
-    start, end = header.span(layer)
-    if len(data) < end:
-        raise FormatError(f"the file ends before layer {layer} does: {len(data)} of {end} bytes")
-    payload = data[start:end]
-    if zlib.crc32(payload) != header.layers[layer].crc32:
+def _read_entry(reader: Reader, full: tuple[int, int], quality: int | None, has_opacity: bool) -> LayerEntry:
+    packed = reader.varint(MAX_SIDE << 2 | 3)
+    width = packed >> 2
+    if packed & _HEIGHT_GIVEN:
+        height = reader.varint(MAX_SIDE)
+    else:
+        height = height_by_aspect(width, full) if full[0] else 0
+    if packed & _QUALITY_GIVEN:
+        quality = reader.take(1)[0]
+    if quality is None:
+        raise FormatError("the header is damaged: the first layer has no quality")
+    lengths = []
+    for _ in range(1 + has_opacity):
+        lengths += [reader.varint(1 << 40), int.from_bytes(reader.take(4), "little")]
+    return LayerEntry(width, height, quality, *lengths)
+
+
+def read_payload(data: bytes | Source, header: Header, layer: int) -> bytes:
+    """Payload of one layer. Raises FormatError if the layer is not whole or a checksum does not match."""
+    return read_layer(data, header, layer)[0]
+
+
+def read_layer(data: bytes | Source, header: Header, layer: int) -> tuple[bytes, bytes]:
+    """Payload and opacity of one layer, the latter empty if there is none. Raises FormatError as `read_payload`."""
+    source, (start, end), entry = as_source(data), header.span(layer), header.layers[layer]
+    if source.size < end:
+        raise FormatError(f"the file ends before layer {layer} does: {source.size} of {end} bytes")
+    whole = source.read_at(start, end - start)
+    payload, opacity = whole[: entry.length], whole[entry.length :]
+    if zlib.crc32(payload) != entry.crc32 or (header.has_opacity and zlib.crc32(opacity) != entry.opacity_crc32):
         raise FormatError(f"layer {layer} is damaged: its checksum does not match")
-    return payload
+    return payload, opacity
+
+
+def read_boxes(data: bytes | Source, header: Header) -> tuple[list[Box], bool]:
+    """All boxes, and whether some may be missing because the file is cut. Raises FormatError on damage."""
+    source, end = as_source(data), header.span(len(header.layers) - 1)[1]
+    front = boxes.read_front(source, header.size, header.boxes) if source.size >= header.span(0)[0] else []
+    back, cut = boxes.read_back(source, end)
+    return front + back, cut
 
 
 def _check(header: Header, full: tuple[int, int]) -> None:
     layers = header.layers
-    if header.colour not in COLOURS:
-        raise FormatError("the header names an unknown colour mode")
     if not 1 <= len(layers) <= MAX_LAYERS:
         raise FormatError(f"the header lists {len(layers)} layers, 1 to {MAX_LAYERS} are possible")
     below = (1, 1)
@@ -134,37 +196,3 @@ def _check(header: Header, full: tuple[int, int]) -> None:
         below = (entry.width, entry.height)
     if below != full:
         raise FormatError("the header is damaged: the last layer does not have the picture's size")
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-class _Reader:
-    def __init__(self, data: bytes) -> None:
-        self.data, self.position = data, 0
-
-    def take(self, count: int) -> bytes:
-        part = self.data[self.position : self.position + count]
-        if len(part) < count:
-            raise FormatError("the file ends within its header" if self.data else "the file is empty")
-        self.position += count
-        return part
-
-    def varint(self, limit: int) -> int:
-        value = shift = 0
-        while True:
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if value > limit:
-                raise FormatError("the header is damaged: a number in it is too large")
-            if byte < 0x80:
-                return value
-            if shift > 42:
-                raise FormatError("the header is damaged: a number in it does not end")

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from PIL import Image
 
 from compass.bitstream import container
+from compass.bitstream.alpha import encode_alpha
+from compass.bitstream.boxes import Box
+from compass.bitstream.container import LayerData
 from compass.codec.layer import codec_of, finish_layer, predict_layer, to_planes
 from compass.errors import InputError
 from compass.model import quality as quality_scale
+from compass.model.latent import Floats
 from compass.model.model import Model
-from compass.picture.pyramid import Pixels, Size, pyramid
+from compass.picture.modes import CODABLE
+from compass.picture.pyramid import Pixels, Size, Target, targets
 
 
 @dataclass(frozen=True)
@@ -24,29 +30,59 @@ class EncodedLayer:
     ideal_bits: float
 
 
+class LayerEncoder:
+    """A picture ready to be coded in layers, at one quality after another."""
+
+    def __init__(self, picture: Image.Image, sizes: Sequence[Size], model: Model) -> None:
+        """picture: in a mode of `CODABLE`; sizes: ascending. Raises InputError or ModelError if it cannot be coded."""
+        if picture.mode not in CODABLE:
+            raise InputError(f"pictures of mode {picture.mode} cannot be coded, only {', '.join(CODABLE)}")
+        model.check_layers(len(sizes))
+        self.colour = picture.mode.removesuffix("A")
+        self.targets: list[Target] = targets(picture, sizes)
+        self._sizes, self._model = sizes, model
+
+    @cached_property
+    def _base(self) -> Floats:
+        # The only analysis that does not depend on a quality: those above see a decoded layer.
+        return self._model.base.transform(to_planes(self.targets[0].pixels))
+
+    @cached_property
+    def _opacities(self) -> list[bytes | None]:
+        return [None if target.opacity is None else encode_alpha(target.opacity) for target in self.targets]
+
+    def encode(
+        self, qualities: Sequence[float], front: Sequence[Box] = (), back: Sequence[Box] = ()
+    ) -> tuple[bytes, list[EncodedLayer]]:
+        """The file and its layers, each at its own quality in [0, 6].
+
+        Raises InputError on a wrong number of qualities or one that the model cannot code at.
+        """
+        if len(qualities) != len(self._sizes):
+            raise InputError(f"{len(qualities)} qualities were given for {len(self._sizes)} layers")
+        for quality in qualities:
+            self._model.check_quality(quality)
+        codes = [quality_scale.to_code(q) for q in qualities]
+        below: Pixels | None = None
+        layers: list[EncodedLayer] = []
+        for target, code in zip(self.targets, codes, strict=True):
+            prediction = predict_layer(self._model, below, target.pixels.shape[:2])
+            codec = codec_of(self._model, below)
+            if prediction is None:
+                coded = codec.encode_transformed(self._base, target.pixels.shape[:2], code)
+            else:
+                coded = codec.encode(to_planes(target.pixels), code, prediction)
+            below = finish_layer(coded.picture, self.colour)
+            layers.append(EncodedLayer(coded.payload, below, coded.ideal_bits))
+        table = [
+            LayerData(*size, code, layer.payload, opacity)
+            for size, code, layer, opacity in zip(self._sizes, codes, layers, self._opacities, strict=True)
+        ]
+        return container.write(self._model.hash, self.colour, table, front, back), layers
+
+
 def encode_layers(
     picture: Image.Image, sizes: Sequence[Size], qualities: Sequence[float], model: Model
 ) -> tuple[bytes, list[EncodedLayer]]:
-    """Codes a picture (mode RGB or L) in layers of these sizes, ascending, each at its own quality in [0, 6].
-
-    Returns the file and its layers. Raises InputError on a wrong number of qualities or one that the model cannot
-    code at, ModelError if it cannot code that many layers.
-    """
-    if len(qualities) != len(sizes):
-        raise InputError(f"{len(qualities)} qualities were given for {len(sizes)} layers")
-    if picture.mode not in container.COLOURS:
-        raise InputError(f"pictures of mode {picture.mode} cannot be coded, only RGB and grey")
-    model.check_layers(len(sizes))
-    for quality in qualities:
-        model.check_quality(quality)
-    colour = picture.mode
-    codes = [quality_scale.to_code(q) for q in qualities]
-    below: Pixels | None = None
-    layers = []
-    for target, code in zip(pyramid(picture.convert("RGB"), sizes), codes, strict=True):
-        prediction = predict_layer(model, below, target.shape[:2])
-        coded = codec_of(model, below).encode(to_planes(target), code, prediction)
-        below = finish_layer(coded.picture, colour)
-        layers.append(EncodedLayer(coded.payload, below, coded.ideal_bits))
-    table = [(*size, code, layer.payload) for size, code, layer in zip(sizes, codes, layers, strict=True)]
-    return container.write(model.hash, colour, table), layers
+    """Codes a picture once: `LayerEncoder(...).encode(...)`."""
+    return LayerEncoder(picture, sizes, model).encode(qualities)

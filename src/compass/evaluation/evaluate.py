@@ -21,7 +21,8 @@ import numpy as np
 from compass.errors import InputError
 from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.contract import CodedLayer
-from compass.evaluation.metrics import ms_ssim, psnr
+from compass.evaluation.metrics import ms_ssim
+from compass.picture.fidelity import psnr
 from compass.picture.files import PICTURE_SUFFIXES, read_picture, write_bytes
 from compass.picture.pyramid import Pixels, Size, check_sizes, pyramid
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
-from compass.evaluation.metrics import psnr
 from compass.evaluation.results import Points, Result
 from compass.model import model as models
+from compass.picture.fidelity import psnr
 from compass.picture.pyramid import Size, pyramid
 
 Row = dict[str, Any]

@@ -1,4 +1,4 @@
-"""How near a decoded picture is to its original."""
+"""How alike two pictures look: multi-scale structural similarity."""
 
 from __future__ import annotations
 
@@ -10,12 +10,6 @@ _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 MS_SSIM_MIN_SIDE = (_WINDOW - 1) * 2 ** (len(_WEIGHTS) - 1) + 1
-
-
-def psnr(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
-    """PSNR in dB over all samples of two pictures in 0..255, whole numbers or not; infinite if they are equal."""
-    mse = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-    return float("inf") if mse == 0 else float(10 * np.log10(255**2 / mse))
 
 
 def ms_ssim(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:

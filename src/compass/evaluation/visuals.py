@@ -14,7 +14,7 @@ from PIL import Image
 
 from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.contract import CodedLayer, LayeredCodec
-from compass.evaluation.metrics import psnr
+from compass.picture.fidelity import psnr
 from compass.picture.files import read_picture
 from compass.picture.pyramid import Pixels, Size, pyramid, sizes_from_scales
 

@@ -59,20 +59,31 @@ class PictureCodec:
     def _synthesis(self) -> InferenceSession:
         return open_session(self._member("synthesis.onnx"), self._threads)
 
-    def analyse(self, x: Floats, code: int, prediction: Floats | None = None) -> tuple[Floats, Floats | None]:
-        """y [M, h, w] of a picture [3, H, W] in [0, 1], times the gain of a stored quality, and z if any.
+    def transform(self, picture: Floats, prediction: Floats | None = None) -> Floats:
+        """Latent [M, h, w] of a picture [3, H, W] in [0, 1], or of what its prediction lacks, before any gain.
 
-        With a prediction x is the residual, in [-1, 1]; networks that are conditional on the prediction see it too.
+        Networks that are conditional on the prediction see it too.
         """
-        y = run_session(self._analysis, {"x": x[None]} | _context(prediction)) * gain(self.latent, code)
+        x = picture if prediction is None else picture - prediction
+        return run_session(self._analysis, {"x": x[None]} | _context(prediction))
+
+    def analyse(self, latent: Floats, code: int) -> tuple[Floats, Floats | None]:
+        """y [M, h, w], a latent times the gain of a stored quality, and the hyper-latent z if there is one."""
+        y = latent * gain(self.latent, code)
         hyper = self._prefix + "hyper_analysis.onnx"
         return y, run_session(self._hyper_analysis, {"y": y[None]}) if hyper in self._members else None
 
     def encode(self, picture: Floats, code: int, prediction: Floats | None = None) -> Coded:
         """Codes a picture [3, H, W] in [0, 1], or what its prediction lacks, at a stored quality."""
-        x = picture if prediction is None else picture - prediction
-        payload, latent, bits = self.latent.encode(*self.analyse(x, code, prediction), code)
-        return Coded(payload, self._synthesise(latent, (x.shape[1], x.shape[2]), code, prediction), bits)
+        size = picture.shape[1], picture.shape[2]
+        return self.encode_transformed(self.transform(picture, prediction), size, code, prediction)
+
+    def encode_transformed(
+        self, latent: Floats, size: tuple[int, int], code: int, prediction: Floats | None = None
+    ) -> Coded:
+        """The same for what `transform` made of a picture of size (H, W)."""
+        payload, coded, bits = self.latent.encode(*self.analyse(latent, code), code)
+        return Coded(payload, self._synthesise(coded, size, code, prediction), bits)
 
     def decode(self, payload: bytes, size: tuple[int, int], code: int, prediction: Floats | None = None) -> Floats:
         """The picture [3, *size] of a payload. Raises FormatError if they do not fit."""

@@ -1,15 +1,19 @@
-"""Picture files: read into RGB or grey, written by extension, never half."""
+"""Picture files and other files, `-` being standard input and output: read whole, written whole or not at all."""
 
 from __future__ import annotations
 
 import io
 import os
+import sys
 import tempfile
 from pathlib import Path
+from typing import IO
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from compass.errors import InputError
+from compass.picture.metadata import Metadata
+from compass.picture.modes import to_codable, warn_of_lost_bits
 
 _WRITTEN = {
     ".png": "PNG",
@@ -23,41 +27,32 @@ _WRITTEN = {
     ".ppm": "PPM",
     ".pgm": "PPM",
 }
-
-
 PICTURE_SUFFIXES = frozenset(_WRITTEN)
-
-
-def to_codable(picture: Image.Image) -> Image.Image:
-    """The picture upright and in mode RGB or L. Raises InputError if that would lose anything but its palette."""
-    picture = ImageOps.exif_transpose(picture)
-    if "transparency" in picture.info:
-        raise InputError("pictures with transparency cannot be coded yet")
-    if picture.mode in ("RGB", "L"):
-        return picture
-    if picture.mode == "1":
-        return picture.convert("L")
-    if picture.mode == "P":
-        return picture.convert("RGB")
-    raise InputError(f"pictures of mode {picture.mode} cannot be coded yet, only RGB, grey and palette without alpha")
+STANDARD = Path("-")
 
 
 def read_picture(path: Path) -> Image.Image:
-    """A picture file as RGB or grey. Raises InputError if it is missing, not a picture, damaged or too large."""
+    """A picture file, as `to_codable` has it. Raises InputError if it is missing, no picture, damaged or too large."""
+    name = "standard input" if path == STANDARD else str(path)
     try:
-        with Image.open(path) as picture:
+        with Image.open(io.BytesIO(read_bytes(path)) if path == STANDARD else path) as picture:
+            warn_of_lost_bits(picture)
             picture.load()
             return to_codable(picture)
     except UnidentifiedImageError:
-        raise InputError(f"{path} is not a picture that can be read") from None
+        raise InputError(f"{name} is not a picture that can be read") from None
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{name}: {error}") from None
+    except InputError as error:
+        raise InputError(f"{name}: {error}" if not str(error).startswith(name) else str(error)) from None
     except (OSError, SyntaxError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def format_of(path: Path) -> str:
     """Pillow's name of the format to write a file in. Raises InputError if its extension names none we write."""
+    if path == STANDARD:
+        return "PNG"
     try:
         return _WRITTEN[path.suffix.lower()]
     except KeyError:
@@ -66,10 +61,13 @@ def format_of(path: Path) -> str:
 
 
 def write_picture(picture: Image.Image, path: Path) -> None:
-    """Writes a picture in the format of the file's extension. Raises InputError if it does not fit that format."""
+    """Writes a picture and its metadata in the format of the file's extension, PNG for standard output.
+
+    Raises InputError if it does not fit that format.
+    """
     buffer = io.BytesIO()
     try:
-        picture.save(buffer, format_of(path))
+        picture.save(buffer, format_of(path), **Metadata.of(picture).as_info)
     except (OSError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: the picture cannot be written in this format: {error}") from None
     write_bytes(buffer.getvalue(), path)
@@ -78,13 +76,28 @@ def write_picture(picture: Image.Image, path: Path) -> None:
 def read_bytes(path: Path) -> bytes:
     """A file's content. Raises InputError if it cannot be read."""
     try:
-        return path.read_bytes()
+        return sys.stdin.buffer.read() if path == STANDARD else path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def open_bytes(path: Path) -> IO[bytes]:
+    """A file to read in pieces. Raises InputError if it cannot be opened."""
+    try:
+        return io.BytesIO(read_bytes(path)) if path == STANDARD else path.open("rb")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def write_bytes(data: bytes, path: Path) -> None:
     """Writes under a temporary name in the same folder, then renames: the final name never holds half a file."""
+    if path == STANDARD:
+        try:
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        except OSError as error:
+            raise InputError(f"standard output cannot be written: {error.strerror}") from None
+        return
     partial = None
     try:
         path = path.resolve()  # through links, so that they stay links
@@ -93,6 +106,8 @@ def write_bytes(data: bytes, path: Path) -> None:
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".compass-")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(handle)
         os.chmod(partial, 0o666 & ~_umask())
         os.replace(partial, path)
     except OSError as error:

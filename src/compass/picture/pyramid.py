@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +53,35 @@ def check_sizes(sizes: list[Size], full: Size) -> list[Size]:
 
 
 def pyramid(picture: Image.Image, sizes: Sequence[Size]) -> list[Pixels]:
-    """The picture (mode RGB) at each size, by antialiased bicubic downscaling."""
+    """The picture (mode RGB, or RGBA: then [H, W, 4]) at each size, by antialiased bicubic downscaling."""
     return [
         np.asarray(picture if picture.size == size else picture.resize(size, Image.Resampling.BICUBIC))
         for size in sizes
     ]
+
+
+class Target(NamedTuple):
+    """What one layer shall show."""
+
+    pixels: Pixels  # [H, W, 3]; where nothing is seen, the mean of what is
+    opacity: NDArray[np.uint8] | None  # [H, W], 255 is opaque
+
+
+def targets(picture: Image.Image, sizes: Sequence[Size]) -> list[Target]:
+    """A picture of any codable mode at each size, by antialiased bicubic downscaling of colours times opacity."""
+    if not picture.mode.endswith("A"):
+        return [Target(pixels, None) for pixels in pyramid(picture.convert("RGB"), sizes)]
+    found = []
+    mean = _mean_seen(np.asarray(picture.convert("RGBA")))
+    for layer in pyramid(picture.convert("RGBA"), sizes):
+        pixels, opacity = layer[:, :, :3].copy(), np.ascontiguousarray(layer[:, :, 3])
+        pixels[opacity == 0] = mean
+        found.append(Target(pixels, opacity))
+    return found
+
+
+def _mean_seen(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Mean colour of [H, W, 4], weighted by opacity."""
+    weight = pixels[:, :, 3].astype(np.float64)
+    total = max(1.0, weight.sum())
+    return np.rint(np.einsum("hwc,hw->c", pixels[:, :, :3], weight) / total).astype(np.uint8)

@@ -1,0 +1,67 @@
+"""Where a file's bytes come from: read in pieces, and only those that are asked for."""
+
+from __future__ import annotations
+
+import io
+from typing import IO, Protocol
+
+from compass.errors import InputError
+
+
+class Source(Protocol):
+    """Bytes at positions. Of a cut file the last ones are missing."""
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+
+    def read_at(self, start: int, count: int) -> bytes:
+        """`count` bytes from `start` on, fewer at the end. Raises InputError if they cannot be read."""
+
+
+class BytesSource:
+    """Bytes in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    def read_at(self, start: int, count: int) -> bytes:
+        return self._data[start : start + count]
+
+
+class FileSource:
+    """A binary file, or anything that seeks and reads as one, from its current position on."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Raises InputError if the file cannot seek."""
+        self._file = file
+        try:
+            self._start = file.tell()
+            self._size = file.seek(0, io.SEEK_END) - self._start
+        except (OSError, AttributeError) as error:
+            raise InputError(f"the file cannot be read in pieces: {error}") from None
+
+    @property
+    def size(self) -> int:
+        return max(0, self._size)
+
+    def read_at(self, start: int, count: int) -> bytes:
+        parts = []
+        try:
+            self._file.seek(self._start + start)
+            count = min(count, self.size - start)
+            while count > 0 and (part := self._file.read(count)):  # a raw reader may give fewer than asked for
+                parts.append(part)
+                count -= len(part)
+        except OSError as error:
+            raise InputError(f"the file cannot be read: {error.strerror or error}") from None
+        return b"".join(parts)
+
+
+def as_source(data: bytes | Source) -> Source:
+    """Bytes are a source too."""
+    return BytesSource(data) if isinstance(data, (bytes, bytearray)) else data

@@ -1,0 +1,77 @@
+"""The quality that meets a target: the largest file within a size, or the smallest with a fidelity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from compass.bitstream.boxes import Box
+from compass.codec.encoder import LayerEncoder
+from compass.errors import InputError
+from compass.model import quality as quality_scale
+from compass.picture.fidelity import psnr
+
+_TOP = quality_scale.MAX_QUALITY * quality_scale.STEPS
+
+
+def encode_to_size(encoder: LayerEncoder, target: int, front: Sequence[Box] = (), back: Sequence[Box] = ()) -> bytes:
+    """The best file of at most `target` bytes with one quality for all layers. Raises InputError if there is none."""
+    files: dict[int, bytes] = {}
+
+    def excess(code: int) -> float:
+        files[code], _ = encoder.encode(_all_at(encoder, code), front, back)
+        return math.log(len(files[code]) / target)
+
+    code = _last_below(excess)
+    if code is None:
+        raise InputError(f"no file of {target} bytes is possible: the smallest has {len(files[0])}")
+    return files[code]
+
+
+def encode_to_psnr(encoder: LayerEncoder, target: float, front: Sequence[Box] = (), back: Sequence[Box] = ()) -> bytes:
+    """The smallest file whose largest layer has at least `target` dB of RGB-PSNR, with one quality for all layers.
+
+    Raises InputError if there is none.
+    """
+    files: dict[int, bytes] = {}
+    reached: dict[int, float] = {}
+
+    def lack(code: int) -> float:
+        code = _TOP - code  # from the best quality down
+        files[code], layers = encoder.encode(_all_at(encoder, code), front, back)
+        reached[code] = psnr(layers[-1].picture, encoder.targets[-1].pixels)
+        return target - reached[code]
+
+    code = _last_below(lack)
+    if code is None:
+        raise InputError(f"a PSNR of {target:g} dB is beyond the best that is possible here, {reached[_TOP]:.2f} dB")
+    return files[_TOP - code]
+
+
+def _all_at(encoder: LayerEncoder, code: int) -> list[float]:
+    return [quality_scale.from_code(code)] * len(encoder.targets)
+
+
+def _last_below(excess: Callable[[int], float]) -> int | None:
+    """The last of 0.._TOP at which a rising function is at most zero, None if there is none.
+
+    By secants kept within the bracket, three evaluations out of four, and its middle (regula falsi stalls on
+    curves); each value is asked for once.
+    """
+    low, at_low = 0, excess(0)
+    if at_low > 0:
+        return None
+    high, at_high = _TOP, excess(_TOP)
+    if at_high <= 0:
+        return high
+    step = 0
+    while high - low > 1:
+        step += 1
+        share = at_low / (at_low - at_high) if step % 4 else 0.5
+        code = min(high - 1, max(low + 1, low + round(share * (high - low))))
+        value = excess(code)
+        if value <= 0:
+            low, at_low = code, value
+        else:
+            high, at_high = code, value
+    return low

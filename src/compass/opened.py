@@ -1,0 +1,187 @@
+"""A layered file that is read piece by piece: its header first, then the bytes of those layers that are asked for."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+from PIL import Image
+
+from compass.bitstream import boxes, container
+from compass.bitstream.source import BytesSource, FileSource
+from compass.codec import decoder
+from compass.codec.layer import finish_layer
+from compass.codec.metadata import from_boxes
+from compass.errors import CutFileWarning
+from compass.model import model as models
+from compass.model import quality as quality_scale
+from compass.picture.files import open_bytes
+from compass.picture.metadata import Metadata
+from compass.picture.pyramid import Pixels, height_by_aspect
+
+
+class LayeredFile:
+    """An open file; see `compass.open`. Usable in a `with` statement."""
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes],
+        *,
+        model: str | Path | None = None,
+        threads: int = 0,
+    ) -> None:
+        self._file: IO[bytes] | None = None
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            self._source: BytesSource | FileSource = BytesSource(bytes(source))
+        elif isinstance(source, (str, os.PathLike)):
+            self._file = open_bytes(Path(source))
+            self._source = FileSource(self._file)
+        else:
+            self._source = FileSource(source)
+        self._model, self._threads = model, threads
+        self._last: tuple[int, Pixels] | None = None  # the layer decoded last: the next one needs it
+        try:
+            self.header = container.read_header(self._source)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Closes the file, if it was opened here."""
+        if self._file is not None:
+            self._file.close()
+
+    def __enter__(self) -> LayeredFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(width, height) of every layer, the smallest first."""
+        return [(entry.width, entry.height) for entry in self.header.layers]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the largest layer."""
+        return self.sizes[-1]
+
+    @property
+    def mode(self) -> str:
+        """Pillow's mode of the picture: RGB, L, RGBA or LA."""
+        return self.header.mode
+
+    @property
+    def whole_layers(self) -> int:
+        """How many layers there are to their last byte."""
+        return decoder.whole_layers(self._source, self.header)
+
+    def smallest_layer(self, width: int = 1, height: int = 1) -> int:
+        """The smallest layer of at least this size, or the largest one that is whole. Warns if the file is cut."""
+        for k in range(self.whole_layers):
+            if self.sizes[k][0] >= width and self.sizes[k][1] >= height:
+                return k
+        return decoder.choose_layer(self._source, self.header, None)
+
+    def decode(self, layer: int | None = None, *, width: int | None = None) -> Image.Image:
+        """A layer as a Pillow picture, by default the largest that is whole; warns if the file is cut within a layer.
+
+        width: instead, the picture at this width, made of the smallest layer that is at least as wide. Metadata in
+        front of the layers is in every picture's `info`, what follows the layers in that of the largest alone.
+        Raises FormatError on damaged data, InputError if there is no such layer, ModelError if the model that the
+        file names is not installed.
+        """
+        if width is not None:
+            return self._at_width(width)
+        layer = decoder.choose_layer(self._source, self.header, layer)
+        decoder.check_pixel_limit(*self.sizes[layer])
+        pixels, opacity = self._decode(layer)
+        image = decoder.to_image(pixels, opacity, self.header)
+        image.info.update(self._metadata(layer).as_info)
+        return image
+
+    def _decode(self, layer: int) -> tuple[Pixels, bytes]:
+        model = models.load_for(self.header.model_hash, self._model, self._threads)
+        start, below = -1, None
+        if self._last is not None and self._last[0] < layer:
+            start, below = self._last
+        opacity = b""
+        for k in range(start + 1, layer + 1):
+            payload, opacity = container.read_layer(self._source, self.header, k)
+            planes = decoder.decode_payload(payload, self.header.layers[k], below, model)
+            below = finish_layer(planes, self.header.colour)
+        assert below is not None
+        self._last = layer, below
+        return below, opacity
+
+    def _at_width(self, width: int) -> Image.Image:
+        decoder.check_width(width, self.size)
+        image = self.decode(self.smallest_layer(width))
+        height = height_by_aspect(width, self.size)
+        if image.size == (width, height):
+            return image
+        resized = image.resize((width, height), Image.Resampling.BICUBIC)
+        resized.info = image.info
+        return resized
+
+    def _metadata(self, layer: int) -> Metadata:
+        if layer < len(self.sizes) - 1:
+            return from_boxes(boxes.read_front(self._source, self.header.size, self.header.boxes))
+        found, cut = container.read_boxes(self._source, self.header)
+        if cut:
+            warnings.warn("the file is cut within its metadata", CutFileWarning, stacklevel=4)
+        return from_boxes(found)
+
+    def extract(self, layer: int) -> bytes:
+        """The file up to a layer's last byte, all of it for the last layer: itself a valid file."""
+        decoder.choose_layer(self._source, self.header, layer)
+        for k in range(layer + 1):
+            container.read_layer(self._source, self.header, k)
+        last = layer == len(self.sizes) - 1
+        return self._source.read_at(0, self._source.size if last else self.header.span(layer)[1])
+
+    def info(self) -> dict[str, Any]:
+        """What the file says of itself: sizes, qualities and byte positions of all layers, boxes, the model."""
+        rows = []
+        for k, entry in enumerate(self.header.layers):
+            start, end = self.header.span(k)
+            rows.append(
+                {
+                    "index": k,
+                    "width": entry.width,
+                    "height": entry.height,
+                    "quality": quality_scale.from_code(entry.quality),
+                    "offset": start,
+                    "length": end - start,
+                    "opacity_length": entry.opacity_length,
+                    "accumulated_bytes": end,
+                    "crc32": f"{entry.crc32:08x}",
+                    "complete": end <= self._source.size,
+                }
+            )
+        front = [{"type": _text(box.kind), "length": box.length, "place": "front"} for box in self.header.boxes]
+        after, cut = boxes.read_back(self._source, self.header.span(len(rows) - 1)[1])
+        back = [{"type": _text(box.kind), "length": len(box.content), "place": "back"} for box in after]
+        return {
+            "format_version": container.VERSION,
+            "model": {
+                "name": models.shipped_names().get(self.header.model_hash),
+                "hash": self.header.model_hash.hex(),
+            },
+            "width": self.size[0],
+            "height": self.size[1],
+            "mode": self.mode,
+            "layers": rows,
+            "boxes": front + back,
+            "cut": cut or not rows[-1]["complete"],
+        }
+
+
+def _text(kind: bytes) -> str:
+    return kind.decode("ascii", "backslashreplace").strip()

@@ -1,0 +1,126 @@
+"""Pillow plugin: after `import compass.pillow`, Pillow opens and saves .cmps files.
+
+    from PIL import Image
+    import compass.pillow
+
+    Image.open("photo.png").save("photo.cmps", scales=[0.25, 0.5, 1], quality=3)
+    picture = Image.open("photo.cmps")   # its size is known; nothing is decoded yet
+    picture.layer_sizes                  # [(192, 128), (384, 256), (768, 512)]
+    picture.draft("RGB", (300, 200))     # as for JPEG: the smallest layer of at least that size, here 384x256
+    picture.layer = 0                    # or any layer by its number
+
+`Image.thumbnail` calls `draft` by itself. `save` takes what `compass.encode` does, and icc_profile, exif and xmp.
+"""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+from PIL import Image, ImageFile
+
+from compass import api
+from compass.bitstream.container import MAGIC
+from compass.errors import CompassError
+from compass.opened import LayeredFile
+
+FORMAT = "COMPASS"
+_OPTIONS = ("scales", "sizes", "quality", "target_size", "target_psnr", "metadata", "model", "threads")
+
+
+class CompassImageFile(ImageFile.ImageFile):
+    """A picture whose size is that of its chosen layer, the largest one at first."""
+
+    format = FORMAT
+    format_description = "COMPASS layered image"
+    _opened: LayeredFile
+    _layer: int
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        try:
+            self._opened = LayeredFile(self.fp)
+        except CompassError as error:
+            raise SyntaxError(str(error)) from None
+        self._mode = self._opened.mode
+        self._choose(len(self.layer_sizes) - 1)
+
+    @property
+    def layer_sizes(self) -> list[tuple[int, int]]:
+        """(width, height) of every layer, the smallest first."""
+        return self._opened.sizes
+
+    @property
+    def layer(self) -> int:
+        """The layer that is, or will be, loaded. Another one can be chosen at any time until the file is closed."""
+        return self._layer
+
+    @layer.setter
+    def layer(self, layer: int) -> None:
+        if not 0 <= layer < len(self.layer_sizes):
+            raise ValueError(f"there is no layer {layer}: the file has layers 0 to {len(self.layer_sizes) - 1}")
+        if layer != self._layer:
+            self._choose(layer)
+
+    def _choose(self, layer: int) -> None:
+        self._layer = layer
+        self._size = self.layer_sizes[layer]
+        # The one tile tells Pillow that pixels are still to be loaded.
+        self.tile = [ImageFile._Tile("raw", (0, 0, *self._size), 0, self._mode)]
+
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Chooses the smallest layer of at least `size`; before any pixel is loaded. The mode stays."""
+        if not self.tile or size is None:
+            return None
+        fitting = [k for k, (width, height) in enumerate(self.layer_sizes) if width >= size[0] and height >= size[1]]
+        if fitting and fitting[0] < self._layer:
+            self._choose(fitting[0])
+            return self.mode, (0, 0, *self._size)
+        return None
+
+    def load(self) -> Any:
+        """Decodes the chosen layer.
+
+        Raises OSError if the file is damaged or, unless ImageFile.LOAD_TRUNCATED_IMAGES is set, cut off before the
+        layer's end; with it, the last whole layer is enlarged.
+        """
+        if self.tile:
+            try:
+                self.im = self._decoded().im
+            except CompassError as error:
+                raise OSError(str(error)) from None
+            self.tile = []
+        return Image.Image.load(self)
+
+    def _decoded(self) -> Image.Image:
+        opened = self._opened
+        if opened.whole_layers <= self._layer and ImageFile.LOAD_TRUNCATED_IMAGES and opened.whole_layers:
+            picture = opened.decode(opened.whole_layers - 1)
+            self.info.update(picture.info)
+            return picture.resize(self.size, Image.Resampling.BICUBIC)
+        picture = opened.decode(self._layer)
+        self.info.update(picture.info)
+        return picture
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix.startswith(MAGIC)
+
+
+def _save(picture: Image.Image, file: IO[bytes], name: str | bytes) -> None:
+    given: dict[str, Any] = dict(picture.encoderinfo)
+    options = {key: given[key] for key in _OPTIONS if given.get(key) is not None}
+    source = picture.copy()
+    for key in ("icc_profile", "exif", "xmp"):
+        if key in given:
+            value = given[key]
+            source.info[key] = value.tobytes() if isinstance(value, Image.Exif) else value
+    try:
+        file.write(api.encode(source, **options))
+    except CompassError as error:
+        raise OSError(str(error)) from None
+
+
+Image.register_open(FORMAT, CompassImageFile, _accept)
+Image.register_save(FORMAT, _save)
+Image.register_extension(FORMAT, ".cmps")
+Image.register_mime(FORMAT, "image/x-compass")

@@ -1,0 +1,210 @@
+"""`compass.open`: what is read of a file, widths, targets of size and PSNR, cut files."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import compass
+from compass.bitstream import container
+from compass.codec.search import _last_below
+from compass.errors import CutFileWarning, FormatError, InputError
+from compass.picture.fidelity import psnr
+from tests.conftest import PARROTS
+from tests.test_cli import compass as run
+
+
+class CountingReader(io.BytesIO):
+    """Remembers which bytes were read, and gives few at a time, as a socket may."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.spans: list[tuple[int, int]] = []
+
+    def read(self, size: int | None = -1) -> bytes:
+        start = self.tell()
+        part = super().read(min(size, 1000))
+        self.spans.append((start, self.tell()))
+        return part
+
+    @property
+    def total(self) -> int:
+        return sum(end - start for start, end in self.spans)
+
+
+@pytest.fixture(scope="module")
+def data(parrots, tiny_model_path) -> bytes:
+    return compass.encode(parrots, [0.25, 0.5, 1], 4, tiny_model_path)
+
+
+def test_only_the_bytes_of_the_layers_asked_for_are_read(data, tiny_model_path):
+    header = container.read_header(data)
+    for layer in range(3):
+        reader = CountingReader(data)
+        with compass.open(reader, model=tiny_model_path) as opened:
+            assert opened.sizes == [(80, 60), (160, 120), (320, 240)]
+            assert (opened.size, opened.mode) == ((320, 240), "RGB")
+            assert reader.total <= 64  # the header
+            picture = opened.decode(layer)
+        assert max(end for _, end in reader.spans) == header.span(layer)[1]
+        assert reader.total <= header.span(layer)[1] + 64
+        assert picture.tobytes() == compass.decode(data, layer, model=tiny_model_path).tobytes()
+
+
+def test_one_layer_after_another_reads_and_decodes_nothing_twice(data, tiny_model_path):
+    reader = CountingReader(data)
+    with compass.open(reader, model=tiny_model_path) as opened:
+        pictures = [opened.decode(layer) for layer in range(3)]
+        assert reader.total <= len(data) + 64
+        again = opened.decode(1)
+    assert [p.size for p in pictures] == [(80, 60), (160, 120), (320, 240)]
+    for k, picture in enumerate(pictures):
+        assert picture.tobytes() == compass.decode(data, k, model=tiny_model_path).tobytes()
+    assert again.tobytes() == pictures[1].tobytes()
+
+
+def test_paths_files_and_positions(data, tiny_model_path, tmp_path):
+    path = tmp_path / "p.cmps"
+    path.write_bytes(b"before" + data)
+    with path.open("rb") as file:
+        file.seek(6)
+        with compass.open(file, model=tiny_model_path) as opened:
+            assert opened.info() == compass.info(data)
+        assert not file.closed
+    path.write_bytes(data)
+    for source in (path, str(path), bytearray(data), memoryview(data)):
+        with compass.open(source, model=tiny_model_path) as opened:
+            assert opened.decode(0).size == (80, 60)
+    with pytest.raises(InputError, match="missing cannot be read: No such file"):
+        compass.open(tmp_path / "missing")
+    with pytest.raises(InputError, match="cannot be read in pieces"):
+        compass.open(object())
+    with pytest.raises(FormatError, match="the file is empty"):
+        compass.open(io.BytesIO())
+
+
+@pytest.mark.parametrize(("width", "layer"), [(1, 0), (79, 0), (80, 0), (81, 1), (160, 1), (200, 2), (500, 2)])
+def test_width(width, layer, data, tiny_model_path):
+    reader = CountingReader(data)
+    with compass.open(reader, model=tiny_model_path) as opened:
+        picture = opened.decode(width=width)
+    size = (width, max(1, round(width * 0.75 + 1e-9)))
+    assert picture.size == size
+    expected = compass.decode(data, layer, model=tiny_model_path)
+    assert picture.tobytes() == expected.resize(size, Image.Resampling.BICUBIC).tobytes()
+    assert max(end for _, end in reader.spans) == container.read_header(data).span(layer)[1]
+
+
+def test_bad_widths(data, tiny_model_path, tmp_path):
+    with compass.open(data, model=tiny_model_path) as opened:
+        with pytest.raises(InputError, match="a width of 0 is impossible"):
+            opened.decode(width=0)
+        with pytest.raises(FormatError, match="beyond the limit"):
+            opened.decode(width=30000)
+    (tmp_path / "p.cmps").write_bytes(data)
+    result = run("decode", "p.cmps", "o.png", "--width", 100, "--model", tiny_model_path, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    with Image.open(tmp_path / "o.png") as picture:
+        assert picture.size == (100, 75)
+    assert run("decode", "p.cmps", "q.png", "--width", 100, "--layer", 0, cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize("scales", [[1], [0.25, 0.5, 1]])
+def test_target_size(scales, parrots, tiny_model_path):
+    sizes = {q: len(compass.encode(parrots, scales, q, tiny_model_path)) for q in (1.0, 1 + 1 / 32, 4.0)}
+    target = sizes[1.0]
+    found = compass.encode(parrots, scales, target_size=target, model=tiny_model_path)
+    assert len(found) <= target
+    quality = compass.info(found)["layers"][0]["quality"]
+    next_one = compass.encode(parrots, scales, quality + 1 / 32, tiny_model_path)
+    assert len(next_one) > target
+    with pytest.raises(InputError, match=r"no file of 10 bytes is possible: the smallest has \d+"):
+        compass.encode(parrots, scales, target_size=10, model=tiny_model_path)
+    best = compass.encode(parrots, scales, target_size=10**9, model=tiny_model_path)
+    assert compass.info(best)["layers"][0]["quality"] == 6
+
+
+def test_target_psnr(parrots, tiny_model_path):
+    def fidelity(data):
+        return psnr(np.asarray(compass.decode(data, model=tiny_model_path)), np.asarray(parrots))
+
+    worst, best = (fidelity(compass.encode(parrots, [0.5, 1], q, tiny_model_path)) for q in (0, 6))
+    target = (worst + best) / 2
+    found = compass.encode(parrots, [0.5, 1], target_psnr=target, model=tiny_model_path)
+    assert fidelity(found) >= target
+    quality = compass.info(found)["layers"][0]["quality"]
+    assert fidelity(compass.encode(parrots, [0.5, 1], quality - 1 / 32, tiny_model_path)) < target
+    with pytest.raises(InputError, match=r"a PSNR of 99 dB is beyond the best that is possible here, \d+\.\d\d dB"):
+        compass.encode(parrots, [0.5, 1], target_psnr=99, model=tiny_model_path)
+    with pytest.raises(InputError, match="only one of"):
+        compass.encode(parrots, quality=3, target_psnr=30, model=tiny_model_path)
+
+
+def test_the_search_is_short_and_analyses_the_base_once(parrots, tiny_model, monkeypatch):
+    from compass.codec.encoder import LayerEncoder
+    from compass.codec.search import encode_to_size
+
+    counts = {"base": 0, "residual": 0}
+    for name in counts:
+        codec = getattr(tiny_model, name)
+
+        def counted(*arguments, _original=codec.transform, _name=name):
+            counts[_name] += 1
+            return _original(*arguments)
+
+        monkeypatch.setattr(codec, "transform", counted)
+    encode_to_size(LayerEncoder(parrots, [(160, 120), (320, 240)], tiny_model), 15_000)
+    assert counts["base"] == 1
+    assert counts["residual"] <= 10
+
+
+@pytest.mark.parametrize("edge", [-1, 0, 1, 50, 191, 192, 500])
+def test_the_last_value_below(edge):
+    for curve in (lambda code: code - edge - 0.5, lambda code: np.exp(code / 20) - np.exp((edge + 0.5) / 20)):
+        asked = []
+
+        def excess(code, curve=curve, asked=asked):
+            asked.append(code)
+            return float(curve(code))
+
+        assert _last_below(excess) == (None if edge < 0 else min(edge, 192))
+        assert len(asked) == len(set(asked)) <= 14
+
+
+def test_the_command_line_of_targets(tiny_model_path, tmp_path):
+    model = ("--model", tiny_model_path)
+    for text, limit in (("20kB", 20_000), ("0.02MB", 20_000), ("20KiB", 20_480), ("20000", 20_000)):
+        result = run("encode", PARROTS, "o.cmps", "--target-size", text, "--force", *model, cwd=tmp_path)
+        assert (result.returncode, result.stderr) == (0, "")
+        assert limit * 0.9 < (tmp_path / "o.cmps").stat().st_size <= limit
+    assert run("encode", PARROTS, "p.cmps", "--target-psnr", 24, *model, cwd=tmp_path).returncode == 0
+    assert run("encode", PARROTS, "q.cmps", "--target-size", "much", *model, cwd=tmp_path).returncode == 2
+    assert run("encode", PARROTS, "q.cmps", "--target-size", "1", "-q", "1", *model, cwd=tmp_path).returncode == 2
+
+
+def test_a_cut_file_is_a_warning_or_with_strict_an_error(data, tiny_model_path, tmp_path):
+    (tmp_path / "cut.cmps").write_bytes(data[:-5])
+    command = ("decode", "cut.cmps", "o.png", "--model", tiny_model_path)
+    result = run(*command, "--strict", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == "compass: the file is cut within layer 2: layer 1 is the last whole one\n"
+    assert not (tmp_path / "o.png").exists()
+    assert run(*command, cwd=tmp_path).returncode == 0
+    whole = container.read_header(data).span(1)[1]
+    (tmp_path / "cut.cmps").write_bytes(data[:whole])  # between layers: a valid file
+    assert run(*command, "--strict", "--force", cwd=tmp_path).stderr == ""
+
+
+def test_cut_metadata_is_a_warning(parrots, tiny_model_path):
+    picture = parrots.copy()
+    picture.info["xmp"] = b"<x/>"
+    data = compass.encode(picture, [0.5], 1, tiny_model_path)
+    with pytest.warns(CutFileWarning, match="the file is cut within its metadata"):
+        assert "xmp" not in compass.decode(data[:-1], model=tiny_model_path).info
+    assert compass.info(data[:-1])["cut"]
+    damaged = data[:-1] + bytes([data[-1] ^ 1])
+    with pytest.raises(FormatError, match="a box after the layers is damaged"):
+        compass.decode(damaged, model=tiny_model_path)

@@ -1,0 +1,254 @@
+"""Pictures of every mode, with opacity and metadata, through the codec and back."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, features
+
+import compass
+from compass.bitstream import container
+from compass.bitstream.alpha import decode_alpha, encode_alpha
+from compass.errors import FormatError, InputError
+from compass.picture.fidelity import psnr
+from compass.picture.files import read_picture
+from tests.test_cli import compass as run
+
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.fixture
+def coded(tiny_model_path):
+    """Codes a picture and decodes a layer of it."""
+
+    def code(picture, layer=None, scales=(0.5, 1), **options):
+        data = compass.encode(picture, scales, 4, tiny_model_path, **options)
+        return compass.decode(data, layer, model=tiny_model_path)
+
+    return code
+
+
+def faded(parrots: Image.Image) -> Image.Image:
+    picture = parrots.convert("RGBA")
+    alpha = np.asarray(Image.linear_gradient("L").resize(picture.size)).copy()
+    alpha[:40] = 0
+    picture.putalpha(Image.fromarray(alpha))
+    return picture
+
+
+@pytest.mark.parametrize(("mode", "result"), [("RGBA", "RGBA"), ("LA", "LA"), ("PA", "RGBA"), ("La", "LA")])
+def test_opacity_is_kept_without_loss_in_every_layer(mode, result, coded, parrots):
+    picture = faded(parrots)
+    picture = picture.quantize(64).convert("PA") if mode == "PA" else picture.convert("LA").convert(mode)
+    if mode == "RGBA":
+        picture = faded(parrots)
+    small, large = coded(picture, 0), coded(picture, 1)
+    assert (small.mode, large.mode) == (result, result)
+    expected = picture.convert(result)
+    assert large.getchannel("A").tobytes() == expected.getchannel("A").tobytes()
+    assert (
+        small.getchannel("A").tobytes()
+        == expected.resize((160, 120), Image.Resampling.BICUBIC).getchannel("A").tobytes()
+    )
+
+
+def test_colours_that_nobody_sees_cost_nothing_and_bleed_nowhere(coded, parrots, tiny_model_path):
+    picture = faded(parrots)
+    pixels = np.array(picture)
+    noise = pixels.copy()
+    unseen = pixels[:, :, 3] == 0
+    noise[unseen, :3] = np.random.default_rng(0).integers(0, 256, (int(unseen.sum()), 3))
+    plain, noisy = (compass.encode(Image.fromarray(p), [0.5, 1], 4, tiny_model_path) for p in (pixels, noise))
+    assert plain == noisy
+    shown = np.asarray(compass.decode(noisy, model=tiny_model_path))
+    seen = ~unseen
+    assert psnr(shown[seen][:, :3], pixels[seen][:, :3]) > 25
+
+
+def test_full_opacity_is_dropped(coded, parrots):
+    assert coded(parrots.convert("RGBA")).mode == "RGB"
+
+
+def test_a_transparent_colour_becomes_opacity(coded, parrots):
+    for mode, result in (("RGB", "RGBA"), ("L", "LA"), ("P", "RGBA"), ("1", "LA")):
+        picture = parrots.quantize(8) if mode == "P" else parrots.convert(mode)
+        picture.info["transparency"] = picture.getpixel((0, 0))
+        decoded = coded(picture)
+        assert decoded.mode == result
+        expected = picture.convert(result).getchannel("A")
+        assert expected.getextrema() == (0, 255)
+        assert decoded.getchannel("A").tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "YCbCr", "HSV", "RGBX", "L"])
+def test_other_modes_are_converted(mode, coded, parrots):
+    picture = parrots.quantize(200) if mode == "P" else parrots.convert(mode)
+    expected = picture.convert("L" if mode in ("1", "L") else "RGB")
+    decoded = coded(picture)
+    assert decoded.mode == expected.mode
+    assert psnr(np.asarray(decoded), np.asarray(expected)) > (5 if mode == "1" else 22)
+
+
+def test_16_bits_become_8_with_a_warning(coded, parrots):
+    grey = np.asarray(parrots.convert("L"))
+    wide = Image.fromarray(grey.astype(np.uint16) * 257)
+    with pytest.warns(UserWarning, match="16 bits a channel and is coded with 8"):
+        decoded = coded(wide)
+    assert decoded.tobytes() == coded(parrots.convert("L")).tobytes()
+    with pytest.raises(InputError, match="outside 0 to 65535"):
+        coded(Image.fromarray(np.full((8, 8), 70000, np.int32)))
+
+
+def test_16_bits_of_colour_are_seen_in_the_file(tmp_path):
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    rows = b"".join(b"\0" + bytes(range(48)) for _ in range(8))
+    head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "wide.png").write_bytes(data)
+    with pytest.warns(UserWarning, match="16 bits"):
+        assert read_picture(tmp_path / "wide.png").size == (8, 8)
+
+
+def test_cmyk_needs_a_profile(coded, parrots):
+    with pytest.raises(InputError, match="mode CMYK without a colour profile"):
+        coded(parrots.convert("CMYK"))
+    picture = parrots.convert("CMYK")
+    picture.info["icc_profile"] = SRGB  # of three channels: no profile of a CMYK picture
+    with pytest.raises(InputError, match="the colour profile of this CMYK picture cannot be used"):
+        coded(picture)
+
+
+def test_lab_by_its_profile(coded, parrots):
+    srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    picture = ImageCms.profileToProfile(parrots, srgb, lab, outputMode="LAB")
+    picture.info["icc_profile"] = ImageCms.ImageCmsProfile(lab).tobytes()
+    decoded = coded(picture)
+    assert psnr(np.asarray(decoded), np.asarray(parrots)) > 22
+    assert "icc_profile" not in decoded.info  # it is sRGB now
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_and_forgotten(orientation, coded, parrots, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = orientation, "two parrots"
+    parrots.save(tmp_path / "p.png", exif=exif)
+    decoded = coded(read_picture(tmp_path / "p.png"))
+    assert decoded.size == ((320, 240) if orientation < 5 else (240, 320))
+    kept = Image.Exif()
+    kept.load(decoded.info["exif"])
+    assert kept[0x010E] == "two parrots"
+    assert kept.get(0x0112, 1) == 1
+    upright = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}[orientation]
+    expected = parrots if upright is None else parrots.transpose(Image.Transpose(upright))
+    assert psnr(np.asarray(decoded), np.asarray(expected)) > 22
+
+
+METADATA = {"icc_profile": SRGB, "exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0", "xmp": b"<x:xmpmeta/>"}
+
+
+def test_metadata_places(parrots, tiny_model_path):
+    picture = parrots.copy()
+    picture.info.update(METADATA, icc_profile=b"a wide gamut")
+
+    def sides(place):
+        data = compass.encode(picture, [0.5, 1], 1, tiny_model_path, metadata=place)
+        boxes = compass.info(data)["boxes"]
+        small = compass.decode(compass.extract(data, 0), model=tiny_model_path)
+        assert compass.decode(data, 0, model=tiny_model_path).info == small.info
+        found = {name: compass.decode(data, model=tiny_model_path).info.get(name) for name in METADATA}
+        assert found == (dict.fromkeys(METADATA) if place == "none" else {**METADATA, "icc_profile": b"a wide gamut"})
+        return [[b["type"] for b in boxes if b["place"] == side] for side in ("front", "back")], sorted(small.info)
+
+    assert sides("auto") == ([["ICCP"], ["EXIF", "XMP"]], ["icc_profile"])
+    assert sides("front") == ([["ICCP", "EXIF", "XMP"], []], ["exif", "icc_profile", "xmp"])
+    assert sides("back") == ([[], ["ICCP", "EXIF", "XMP"]], [])
+    assert sides("none") == ([[], []], [])
+    picture.info["icc_profile"] = SRGB
+    assert compass.info(compass.encode(picture, [1], 1, tiny_model_path))["boxes"][0]["place"] == "back"
+    with pytest.raises(InputError, match="cannot be placed at 'middle'"):
+        sides("middle")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
+def test_metadata_through_the_command_line(suffix, parrots, tiny_model_path, tmp_path):
+    if suffix == ".avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    exif = Image.Exif()
+    exif[0x010E] = "two parrots"
+    parrots.save(tmp_path / "in.png", exif=exif, icc_profile=SRGB)
+    model = ("--model", tiny_model_path)
+    assert run("encode", "in.png", "p.cmps", *model, cwd=tmp_path).stderr == ""
+    assert run("decode", "p.cmps", "out" + suffix, *model, cwd=tmp_path).stderr == ""
+    with Image.open(tmp_path / ("out" + suffix)) as written:
+        assert written.info["icc_profile"] == SRGB
+        assert written.getexif()[0x010E] == "two parrots"
+    assert "EXIF" in run("info", "p.cmps", cwd=tmp_path).stdout
+    assert run("encode", "in.png", "s.cmps", "--strip", *model, cwd=tmp_path).stderr == ""
+    assert "EXIF" not in run("info", "s.cmps", cwd=tmp_path).stdout
+
+
+def test_coded_opacity():
+    alpha = np.random.default_rng(0).integers(0, 256, (7, 5), np.uint8)
+    data = encode_alpha(alpha)
+    assert np.array_equal(decode_alpha(data, (7, 5)), alpha)
+    for size in ((7, 6), (6, 5), (1, 1)):
+        with pytest.raises(FormatError, match="does not have the layer's size"):
+            decode_alpha(data, size)
+    for damaged in (b"", data[:-1], data + b"x", b"\xff" * 9):
+        with pytest.raises(FormatError, match="the opacity of a layer is damaged"):
+            decode_alpha(damaged, (7, 5))
+
+
+def test_a_bomb_of_opacity_is_not_inflated(tiny_model_path, parrots):
+    data = compass.encode(faded(parrots), [0.1], 0, tiny_model_path)
+    header = container.read_header(data)
+    entry = header.layers[0]
+    payload = container.read_payload(data, header, 0)
+    import zlib
+
+    bomb = container.LayerData(entry.width, entry.height, entry.quality, payload, zlib.compress(bytes(10**8)))
+    with pytest.raises(FormatError, match="does not have the layer's size"):
+        compass.decode(container.write(header.model_hash, "RGB", [bomb]), model=tiny_model_path)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])
+def test_thin_pictures(size, coded, parrots):
+    assert coded(parrots.resize(size), scales=(0.3, 1)).size == size
+
+
+def test_progressive_and_truncated_jpeg(parrots, coded, tmp_path):
+    parrots.save(tmp_path / "p.jpg", progressive=True)
+    assert coded(read_picture(tmp_path / "p.jpg")).size == (320, 240)
+    data = (tmp_path / "p.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=r"cut.jpg cannot be read: image file is truncated"):
+        read_picture(tmp_path / "cut.jpg")
+
+
+def test_bytes_of_a_picture_from_standard_input(parrots, tiny_model_path, tmp_path):
+    import subprocess
+    import sys
+
+    buffer = io.BytesIO()
+    parrots.save(buffer, "PNG")
+    command = [sys.executable, "-m", "compass"]
+    model = ["--model", str(tiny_model_path)]
+    coded = subprocess.run(
+        [*command, "encode", "-", "-", "-q", "1", *model], input=buffer.getvalue(), capture_output=True
+    )
+    assert (coded.returncode, coded.stderr) == (0, b"")
+    assert coded.stdout == compass.encode(parrots, None, 1, tiny_model_path)
+    for arguments in (["decode", "-", "-", "--layer", "0", *model], ["extract", "-", "-", "--layer", "0"]):
+        result = subprocess.run([*command, *arguments], input=coded.stdout, capture_output=True)
+        assert (result.returncode, result.stderr) == (0, b"")
+        if arguments[0] == "decode":
+            assert Image.open(io.BytesIO(result.stdout)).size == (80, 60)
+        else:
+            assert coded.stdout.startswith(result.stdout)
