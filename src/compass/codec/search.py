@@ -55,8 +55,7 @@ def _all_at(encoder: LayerEncoder, code: int) -> list[float]:
 def _last_below(excess: Callable[[int], float]) -> int | None:
     """The last of 0.._TOP at which a rising function is at most zero, None if there is none.
 
-    By secants kept within the bracket, three evaluations out of four, and its middle (regula falsi stalls on
-    curves); each value is asked for once.
+    By the Illinois variant of regula falsi (Dowell and Jarratt, BIT 1971): each value is asked for once.
     """
     low, at_low = 0, excess(0)
     if at_low > 0:
@@ -64,14 +63,16 @@ def _last_below(excess: Callable[[int], float]) -> int | None:
     high, at_high = _TOP, excess(_TOP)
     if at_high <= 0:
         return high
-    step = 0
+    rose = None  # whether the last step moved the lower end
     while high - low > 1:
-        step += 1
-        share = at_low / (at_low - at_high) if step % 4 else 0.5
-        code = min(high - 1, max(low + 1, low + round(share * (high - low))))
+        code = low + round((high - low) * at_low / (at_low - at_high))
+        code = min(high - 1, max(low + 1, code))
         value = excess(code)
         if value <= 0:
             low, at_low = code, value
+            at_high /= 2 if rose is True else 1
         else:
             high, at_high = code, value
+            at_low /= 2 if rose is False else 1
+        rose = value <= 0
     return low

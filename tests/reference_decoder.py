@@ -1,0 +1,287 @@
+"""A second decoder of the format, up to symbols and opacity, written from docs/format.md alone.
+
+Plain Python integers: no numpy, no constriction, nothing of the package. Slow, and easy to check against the text.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+Volume = list[list[list[int]]]  # [channel][row][column]
+FORMATS = {"<i4": "i", "<i8": "q", "<f8": "d"}
+
+
+@dataclass
+class Layer:
+    width: int
+    height: int
+    quality: int
+    payload: bytes
+    opacity: bytes | None = None
+
+
+@dataclass
+class File:
+    model_hash: bytes
+    colour: str
+    layers: list[Layer]
+    boxes: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+# Container
+
+
+class Bytes:
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self.data, self.position = data, position
+
+    def take(self, count: int) -> bytes:
+        part = self.data[self.position : self.position + count]
+        assert len(part) == count
+        self.position += count
+        return part
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def word(self) -> int:
+        return int.from_bytes(self.take(4), "little")
+
+    def varint(self) -> int:
+        value, shift = 0, 0
+        while True:
+            byte = self.byte()
+            value += (byte % 128) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+
+def read_file(data: bytes) -> File:
+    """A whole file."""
+    b = Bytes(data)
+    assert b.take(4) == bytes.fromhex("cf434d50")
+    assert b.byte() == 1
+    model_hash, colour, count = b.take(4), b.byte(), b.byte()
+    full_width, full_height = b.varint(), b.varint()
+    rows = []
+    quality = None
+    for _ in range(count):
+        packed = b.varint()
+        width, has_height, has_quality = packed // 4, packed % 2, packed // 2 % 2
+        height = b.varint() if has_height else max(1, (2 * width * full_height + full_width) // (2 * full_width))
+        quality = b.byte() if has_quality else quality
+        parts = [(b.varint(), b.word()) for _ in range(2 if colour & 2 else 1)]
+        rows.append((width, height, quality, parts))
+    table = [(b.take(4), b.varint(), b.word()) for _ in range(b.byte())] if colour & 4 else []
+    assert zlib.crc32(data[: b.position]) == b.word()
+
+    def checked(length: int, crc: int) -> bytes:
+        part = b.take(length)
+        assert zlib.crc32(part) == crc
+        return part
+
+    file = File(model_hash, "L" if colour & 1 else "RGB", [])
+    file.boxes = [(kind, checked(length, crc)) for kind, length, crc in table]
+    for width, height, quality, parts in rows:
+        file.layers.append(Layer(width, height, quality, *(checked(*part) for part in parts)))
+    while b.position < len(data):
+        start, kind = b.position, b.take(4)
+        content = b.take(b.varint())
+        assert zlib.crc32(data[start : b.position]) == b.word()
+        file.boxes.append((kind, content))
+    return file
+
+
+def opacity_rows(layer: Layer) -> list[list[int]]:
+    """Opacity of a layer: rows of differences to the row above."""
+    plane = zlib.decompress(layer.opacity)
+    above = [0] * layer.width
+    rows = []
+    for y in range(layer.height):
+        line = plane[y * layer.width : (y + 1) * layer.width]
+        above = [(a + d) % 256 for a, d in zip(above, line, strict=True)]
+        rows.append(above)
+    return rows
+
+
+# Entropy decoding
+
+
+class Ans:
+    """The stream of one payload."""
+
+    def __init__(self, payload: bytes) -> None:
+        payload += bytes(-len(payload) % 4)
+        self.words = [int.from_bytes(payload[i : i + 4], "little") for i in range(0, len(payload), 4)]
+        self.state = 0
+        for _ in range(2):
+            self._refill()
+
+    def _refill(self) -> None:
+        if self.words and self.state < 2**32:
+            self.state = self.state * 2**32 + self.words.pop()
+
+    def symbol(self, frequencies: list[int]) -> int:
+        quantile, index, start = self.state % 2**24, 0, 0
+        while start + frequencies[index] <= quantile:
+            start += frequencies[index]
+            index += 1
+        self.state = self.state // 2**24 * frequencies[index] + quantile - start
+        self._refill()
+        return index
+
+    def uniform(self, count: int) -> int:
+        share = 2**24 // count
+        index = min(self.state % 2**24 // share, count - 1)
+        size = share if index < count - 1 else 2**24 - share * (count - 1)
+        self.state = self.state // 2**24 * size + self.state % 2**24 - index * share
+        self._refill()
+        return index
+
+    def values(self, count: int, frequencies: list[int]) -> list[int]:
+        reach = len(frequencies) // 2 - 1
+        values = [self.symbol(frequencies) - reach for _ in range(count)]
+        escaped = [i for i, value in enumerate(values) if value == reach + 1]
+        classes = [self.uniform(22) for _ in escaped]
+        for c in range(22):
+            for i, own in zip(escaped, classes, strict=True):
+                if own == c:
+                    n = 2**c - 1 + (self.uniform(2**c) if c else 0)
+                    magnitude = reach + 1 + n // 2
+                    values[i] = -magnitude if n % 2 else magnitude
+        return values
+
+
+# The model file's tables
+
+
+def read_arrays(data: bytes) -> dict[str, tuple[tuple[int, ...], Any]]:
+    """An npz archive: shape and flat values of every array."""
+    arrays = {}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for name in archive.namelist():
+            content = archive.read(name)
+            assert content[:8] == b"\x93NUMPY\x01\0"
+            (length,) = struct.unpack("<H", content[8:10])
+            head = ast.literal_eval(content[10 : 10 + length].decode("latin1"))
+            assert not head["fortran_order"]
+            body, shape, kind = content[10 + length :], head["shape"], head["descr"]
+            if kind.startswith("<U"):
+                size = 4 * int(kind[2:])
+                parts = [body[i : i + size].decode("utf-32-le") for i in range(0, len(body), size)]
+                values: Any = [part.rstrip("\0") for part in parts]
+            else:
+                values = list(struct.unpack(f"<{prod(shape)}{FORMATS[kind]}", body))
+            arrays[name.removesuffix(".npy")] = (shape, values)
+    return arrays
+
+
+def tables(arrays: dict[str, Any], name: str) -> list[list[int]]:
+    """The frequency tables y or z."""
+    lengths, values = arrays[f"{name}_lengths"][1], arrays[f"{name}_frequencies"][1]
+    starts = [sum(lengths[:i]) for i in range(len(lengths))]
+    return [values[start : start + length] for start, length in zip(starts, lengths, strict=True)]
+
+
+# Hyper-synthesis
+
+
+def rescale(total: int) -> int:
+    return saturate((total + 2**13) // 2**14)
+
+
+def saturate(x: int) -> int:
+    return max(-(2**23), min(2**23, x))
+
+
+def convolve(x: Volume, weight: tuple[tuple[int, ...], list[int]], bias: list[int]) -> Volume:
+    (out, channels, k, _), w = weight
+    height, width = len(x[0]), len(x[0][0])
+
+    def at(o: int, y: int, z: int) -> int:
+        total = bias[o]
+        for c in range(channels):
+            for i in range(k):
+                for j in range(k):
+                    row, column = y + i - k // 2, z + j - k // 2
+                    if 0 <= row < height and 0 <= column < width:
+                        total += w[((o * channels + c) * k + i) * k + j] * x[c][row][column]
+        return rescale(total)
+
+    return [[[at(o, y, z) for z in range(width)] for y in range(height)] for o in range(out)]
+
+
+def convolve_up(x: Volume, weight: tuple[tuple[int, ...], list[int]], bias: list[int]) -> Volume:
+    (channels, out, k, _), w = weight
+    height, width = len(x[0]), len(x[0][0])
+    totals = [[[bias[o]] * (2 * width) for _ in range(2 * height)] for o in range(out)]
+    for o in range(out):
+        for c in range(channels):
+            for y in range(height):
+                for z in range(width):
+                    for i in range(k):
+                        for j in range(k):
+                            row, column = 2 * y + i - k // 2, 2 * z + j - k // 2
+                            if 0 <= row < 2 * height and 0 <= column < 2 * width:
+                                totals[o][row][column] += w[((c * out + o) * k + i) * k + j] * x[c][y][z]
+    return [[[rescale(v) for v in row] for row in plane] for plane in totals]
+
+
+def shuffle(x: Volume) -> Volume:
+    height, width = len(x[0]), len(x[0][0])
+    return [
+        [[x[4 * c + 2 * (y % 2) + z % 2][y // 2][z // 2] for z in range(2 * width)] for y in range(2 * height)]
+        for c in range(len(x) // 4)
+    ]
+
+
+def hyper_synthesis(arrays: dict[str, Any], z: Volume) -> Volume:
+    medians = arrays["medians"][1]
+    x = [[[saturate(v * 2**10 + m) for v in row] for row in plane] for plane, m in zip(z, medians, strict=True)]
+    for number, kind in enumerate(arrays["layers"][1]):
+        name, _, slope = kind.partition(" ")
+        if name == "shuffle":
+            x = shuffle(x)
+        elif name == "leaky":
+            x = [[[v if v >= 0 else v * int(slope) // 2**14 for v in row] for row in plane] for plane in x]
+        else:
+            step = {"conv": convolve, "deconv": convolve_up}[name]
+            x = step(x, arrays[f"weight{number}"], arrays[f"bias{number}"][1])
+    return x
+
+
+def decode_symbols(model: zipfile.ZipFile, file: File, number: int) -> tuple[list[int], list[int]]:
+    """Symbols of z and of y of one layer, in raster order, channel by channel."""
+    layer = file.layers[number]
+    arrays = read_arrays(model.read(("residual" if number else "base") + "/entropy.npz"))
+    y_size = -(-layer.height // 16), -(-layer.width // 16)
+    z_size = -(-y_size[0] // 4), -(-y_size[1] // 4)
+    stream = Ans(layer.payload)
+    flat = [stream.values(z_size[0] * z_size[1], table) for table in tables(arrays, "z")]
+    z = [[plane[r * z_size[1] : (r + 1) * z_size[1]] for r in range(z_size[0])] for plane in flat]
+    conditions = hyper_synthesis(arrays, z)
+    low = min(layer.quality // 32, 5)
+    fraction = layer.quality - 32 * low
+    latents, shifts = len(conditions) // 2, arrays["scale_shift"][1]
+    levels = []
+    for c in range(latents):
+        a, b = shifts[low * latents + c], shifts[(low + 1) * latents + c]
+        shift = (a * (32 - fraction) + b * fraction + 16) // 32
+        for row in conditions[c][: y_size[0]]:
+            levels += [sum(t <= v + shift for t in arrays["thresholds"][1]) for v in row[: y_size[1]]]
+    symbols = [0] * len(levels)
+    for level, table in enumerate(tables(arrays, "y")):
+        places = [i for i, own in enumerate(levels) if own == level]
+        for place, value in zip(places, stream.values(len(places), table), strict=True):
+            symbols[place] = value
+    assert stream.state == 0
+    assert not stream.words
+    return [v for plane in flat for v in plane], symbols
