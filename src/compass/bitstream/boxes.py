@@ -6,10 +6,10 @@ At the end: type 4 | length (varint) | content | CRC-32 of all of that 4, one bo
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from compass.bitstream import checksum
 from compass.bitstream.numbers import Reader, varint
 from compass.bitstream.source import Source
 from compass.errors import FormatError
@@ -38,7 +38,7 @@ def write_table(boxes: Sequence[Box]) -> bytes:
     """The header's part on boxes in front."""
     out = bytes((len(boxes),))
     for kind, content in boxes:
-        out += kind + varint(len(content)) + zlib.crc32(content).to_bytes(4, "little")
+        out += kind + varint(len(content)) + checksum.crc32_bytes(content)
     return out
 
 
@@ -47,10 +47,7 @@ def read_table(reader: Reader) -> tuple[BoxEntry, ...]:
     count = reader.take(1)[0]
     if count > MAX_BOXES:
         raise FormatError(f"the header lists {count} boxes, at most {MAX_BOXES} are possible")
-    return tuple(
-        BoxEntry(reader.take(TYPE_BYTES), reader.varint(MAX_LENGTH), int.from_bytes(reader.take(4), "little"))
-        for _ in range(count)
-    )
+    return tuple(BoxEntry(reader.take(TYPE_BYTES), reader.varint(MAX_LENGTH), reader.word()) for _ in range(count))
 
 
 def read_front(source: Source, start: int, table: Sequence[BoxEntry]) -> list[Box]:
@@ -58,7 +55,7 @@ def read_front(source: Source, start: int, table: Sequence[BoxEntry]) -> list[Bo
     found = []
     for kind, length, crc32 in table:
         content = source.read_at(start, length)
-        if zlib.crc32(content) != crc32:
+        if not checksum.matches(content, crc32):
             raise FormatError(f"the box {_name(kind)} is damaged: its checksum does not match")
         found.append(Box(kind, content))
         start += length
@@ -70,7 +67,7 @@ def write_back(boxes: Sequence[Box]) -> bytes:
     out = b""
     for kind, content in boxes:
         box = kind + varint(len(content)) + content
-        out += box + zlib.crc32(box).to_bytes(4, "little")
+        out += box + checksum.crc32_bytes(box)
     return out
 
 
@@ -92,7 +89,7 @@ def read_back(source: Source, start: int) -> tuple[list[Box], bool]:
             return found, True
         whole = source.read_at(first, reader.position + length - first)
         content = reader.take(length)
-        if zlib.crc32(whole) != int.from_bytes(reader.take(4), "little"):
+        if not checksum.matches(whole, reader.word()):
             raise FormatError("a box after the layers is damaged: its checksum does not match")
         found.append(Box(kind, content))
     return found, False

@@ -14,12 +14,11 @@ layer boundary is a valid file.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from compass.bitstream import boxes
+from compass.bitstream import boxes, checksum
 from compass.bitstream.boxes import Box, BoxEntry
 from compass.bitstream.numbers import Reader, varint
 from compass.bitstream.source import Source, as_source
@@ -106,11 +105,11 @@ def write(
         if quality != previous:
             out.append(quality)
         for part in (payload,) if opacity is None else (payload, opacity):
-            out += varint(len(part)) + zlib.crc32(part).to_bytes(4, "little")
+            out += varint(len(part)) + checksum.crc32_bytes(part)
         previous = quality
     if front:
         out += boxes.write_table(front)
-    out += zlib.crc32(out).to_bytes(4, "little")
+    out += checksum.crc32_bytes(out)
     contents = [box.content for box in front] + [layer.payload + (layer.opacity or b"") for layer in layers]
     return bytes(out) + b"".join(contents) + boxes.write_back(back)
 
@@ -131,7 +130,7 @@ def read_header(data: bytes | Source) -> Header:
         layers.append(_read_entry(reader, full, layers[-1].quality if layers else None, bool(flags & _OPACITY)))
     front = boxes.read_table(reader) if flags & _BOXES_IN_FRONT else ()
     checked = reader.seen
-    if zlib.crc32(checked) != int.from_bytes(reader.take(4), "little"):
+    if not checksum.matches(checked, reader.word()):
         raise FormatError("the header is damaged: its checksum does not match")
     if flags >= 2 * _BOXES_IN_FRONT:
         raise FormatError("the header names an unknown colour mode")
@@ -154,7 +153,7 @@ def _read_entry(reader: Reader, full: tuple[int, int], quality: int | None, has_
         raise FormatError("the header is damaged: the first layer has no quality")
     lengths = []
     for _ in range(1 + has_opacity):
-        lengths += [reader.varint(1 << 40), int.from_bytes(reader.take(4), "little")]
+        lengths += [reader.varint(1 << 40), reader.word()]
     return LayerEntry(width, height, quality, *lengths)
 
 
@@ -170,7 +169,8 @@ def read_layer(data: bytes | Source, header: Header, layer: int) -> tuple[bytes,
         raise FormatError(f"the file ends before layer {layer} does: {source.size} of {end} bytes")
     whole = source.read_at(start, end - start)
     payload, opacity = whole[: entry.length], whole[entry.length :]
-    if zlib.crc32(payload) != entry.crc32 or (header.has_opacity and zlib.crc32(opacity) != entry.opacity_crc32):
+    whole_payload = checksum.matches(payload, entry.crc32)
+    if not whole_payload or (header.has_opacity and not checksum.matches(opacity, entry.opacity_crc32)):
         raise FormatError(f"layer {layer} is damaged: its checksum does not match")
     return payload, opacity
 

@@ -42,6 +42,10 @@ class Reader:
         self.position += count
         return part
 
+    def word(self) -> int:
+        """The next four bytes as a number."""
+        return int.from_bytes(self.take(4), "little")
+
     def varint(self, limit: int) -> int:
         """The next number. Raises FormatError if it is above the limit or does not end."""
         value = shift = 0

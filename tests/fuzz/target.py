@@ -1,0 +1,65 @@
+"""What fuzzers call: anything may come in, and only the package's own errors may come out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+from PIL import Image
+
+from compass.errors import CompassError
+from compass.model import model as models
+from compass.model.model import Model
+from compass.opened import LayeredFile
+
+MODEL = Path(__file__).parent.parent / "data" / "tiny.model"
+MAX_PIXELS = 1 << 14  # half of what may be decoded: a bomb is stopped by Pillow's limit, not by time
+
+
+@contextmanager
+def setting(check_sums: bool):
+    """The tiny model for every file, few pixels, and on wish no checksums: a fuzzer does not find them."""
+    model = Model(MODEL, threads=1)
+    with mock.patch.object(Image, "MAX_IMAGE_PIXELS", MAX_PIXELS), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        patches = [mock.patch.object(models, "load_for", return_value=model)]
+        if not check_sums:
+            patches.append(mock.patch("compass.bitstream.checksum.matches", return_value=True))
+        for patch in patches:
+            patch.start()
+        try:
+            yield
+        finally:
+            for patch in patches:
+                patch.stop()
+
+
+def open_and_decode(data: bytes) -> bool:
+    """Reads all that there is in a file. Whether it was one, at least to its first layer."""
+    try:
+        with LayeredFile(data) as opened:
+            opened.info()
+            picture = opened.decode()
+            assert picture.size in opened.sizes
+            assert opened.decode(width=5).size[0] == 5
+            return True
+    except CompassError as error:
+        text = str(error)
+        assert text
+        assert "\n" not in text
+        return False
+
+
+def seeds() -> list[bytes]:
+    """Files to start from."""
+    return [path.read_bytes() for path in sorted((Path(__file__).parent / "corpus").iterdir())]
+
+
+if __name__ == "__main__":  # replay: python -m tests.fuzz.target FILE...
+    for name in sys.argv[1:]:
+        with setting(check_sums=not os.environ.get("NO_CHECKSUMS")):
+            print(name, open_and_decode(Path(name).read_bytes()))
