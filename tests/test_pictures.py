@@ -14,6 +14,7 @@ from compass.bitstream.alpha import decode_alpha, encode_alpha
 from compass.errors import FormatError, InputError
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_picture
+from tests.cmyk_profile import cmyk_profile
 from tests.test_cli import compass as run
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -123,6 +124,27 @@ def test_cmyk_needs_a_profile(coded, parrots):
     picture.info["icc_profile"] = SRGB  # of three channels: no profile of a CMYK picture
     with pytest.raises(InputError, match="the colour profile of this CMYK picture cannot be used"):
         coded(picture)
+
+
+def test_cmyk_by_its_profile(coded, parrots):
+    picture = parrots.convert("CMYK")
+    picture.info["icc_profile"] = cmyk_profile()
+    decoded = coded(picture)
+    assert decoded.mode == "RGB"
+    assert "icc_profile" not in decoded.info  # it is sRGB now
+    red, green, blue = (
+        np.asarray(coded(_inks(profile=cmyk_profile(), inks=inks))).reshape(-1, 3).mean(axis=0)
+        for inks in ((0, 255, 255, 0), (255, 0, 255, 0), (255, 255, 0, 0))
+    )
+    assert red[0] > red[1:].max() + 100
+    assert green[1] > green[[0, 2]].max() + 100
+    assert blue[2] > blue[:2].max() + 100
+
+
+def _inks(profile: bytes, inks: tuple[int, ...]) -> Image.Image:
+    picture = Image.new("CMYK", (32, 32), inks)
+    picture.info["icc_profile"] = profile
+    return picture
 
 
 def test_lab_by_its_profile(coded, parrots):

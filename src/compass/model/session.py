@@ -23,6 +23,7 @@ def open_session(graph: bytes, threads: int) -> InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.enable_cpu_mem_arena = False  # an arena keeps what large pictures needed once
+    options.enable_mem_pattern = False  # it would remember every size of picture
     options.log_severity_level = 3
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
