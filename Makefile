@@ -47,6 +47,7 @@ results: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/drift.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/speed.py
 	$(DEV)/bin/python benchmarks/montage.py examples/kodim23.png
+	$(DEV)/bin/python benchmarks/robustness.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/report.py
 	for codec in compass single-compass simulcast-compass; do \
 	  $(DEV)/bin/compass evaluate $(STAND_IN) --codec $$codec --qualities 1,2,3,4 --truncate --force --processes 2 \

@@ -4,6 +4,7 @@
         [--wide 4000x3000]
 
 The log and the folder are those of an hour of tests/fuzz/fuzz_decode.py; coverage is measured again on what it kept.
+Without them the section on fuzzing stays as it is.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from odd_pictures import COMPASS, contact_sheet, make, round_trip
 from options import command_line, table
 
 ROOT = Path(__file__).parent.parent
+RESULT = ROOT / "results" / "robustness.md"
+FUZZING = "## Coverage-guided fuzzing of decode and info"
 
 
 def main() -> None:
@@ -43,13 +46,12 @@ def main() -> None:
     with Image.open(options.picture) as source:
         picture = source.convert("RGB")
     lines = ["# Robustness", "", f"Made by `{command_line()}`.", ""]
-    if options.fuzz_log:
-        lines += fuzzing(options.fuzz_log, options.fuzz_work)
+    lines += fuzzing(options.fuzz_log, options.fuzz_work) if options.fuzz_log else last_fuzzing()
     lines += flips(picture)
     lines += kills(options.picture, options.kills)
     lines += odd(picture, options.cmyk_profile)
     lines += reads(picture.resize(tuple(map(int, options.wide.split("x")))))
-    (ROOT / "results" / "robustness.md").write_text("\n".join(lines).rstrip() + "\n")
+    RESULT.write_text("\n".join(lines).rstrip() + "\n")
 
 
 def fuzzing(log: Path, work: Path | None) -> list[str]:
@@ -68,12 +70,18 @@ def fuzzing(log: Path, work: Path | None) -> list[str]:
         rows += [["peak memory of replaying all that it kept", f"{replay_memory(work)} MB"]]
         rows += [[f"lines of {name} reached", share] for name, share in coverage(work).items()]
     return [
-        "## Coverage-guided fuzzing of decode and info",
+        FUZZING,
         "",
         "`tests/fuzz/fuzz_decode.py`: atheris, checksums switched off, the tiny model of the tests.",
         "",
         *table(["", ""], rows),
     ]
+
+
+def last_fuzzing() -> list[str]:
+    """The section as it is: an hour is not spent again for the other figures."""
+    _, heading, rest = RESULT.read_text().partition(FUZZING) if RESULT.exists() else ("", "", "")
+    return [heading + rest.partition("\n## ")[0]] if heading else []
 
 
 def corpus(work: Path) -> list[str]:

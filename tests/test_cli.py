@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from compass.bitstream import container
+from compass.bitstream.container import LayerData
 from compass.picture.files import read_picture
 from tests.conftest import PARROTS
 
@@ -82,12 +86,29 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("encode", PARROTS, "o.cmps", "--threads", "3000000000"), 2, "equal to 1024"),
         (("encode", PARROTS, "o.cmps", "--sizes", "9" * 5000 + "x"), 2, "is not a size"),
         (("export", "missing", "o.model"), 1, "missing cannot be loaded: No such file"),
+        (("decode", "folder", "o.png"), 1, "folder cannot be read: Is a directory"),
+        (("encode", "folder", "o.cmps"), 1, "folder cannot be read: Is a directory"),
+        (("info", "bad/later.cmps"), 1, "the file has format version 2, this program reads version 1"),
+        (("decode", "bad/unknown.cmps", "o.png"), 1, "the file needs the model 01020304, which is not installed"),
+        (("decode", "bad/no layers.cmps", "o.png"), 1, "the header lists 0 layers"),
+        (("decode", "bad/shrinking.cmps", "o.png"), 1, "layer 1 is smaller than it may be"),
+        (("decode", "bad/long.cmps", "o.png"), 1, "the file ends before its first layer does"),
+        (("info", "bad/wide.cmps"), 1, "a number in it is too large"),
+        (("decode", "bad/pixels.cmps", "o.png"), 1, "a picture of 1048576x1048576 is beyond the limit"),
+        (
+            ("extract", "bad/flipped.cmps", "o.cmps", "--layer", "0"),
+            1,
+            "layer 0 is damaged: its checksum does not match",
+        ),
+        (("encode", PARROTS, "o.cmps", "--metadata", "middle"), 1, "metadata cannot be placed at 'middle'"),
     ],
 )
 def test_bad_input_gives_one_sentence_and_leaves_nothing(arguments, code, message, parrots, tiny_model_path, tmp_path):
     (tmp_path / "empty").touch()
     (tmp_path / "text").write_text("text")
     os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "folder").mkdir()
+    write_bad_files(tmp_path / "bad")
     if "good.cmps" in arguments:
         made = compass("encode", PARROTS, "good.cmps", "--scales", "0.1,0.2", "--model", tiny_model_path, cwd=tmp_path)
         assert made.returncode == 0
@@ -103,6 +124,49 @@ def test_bad_input_gives_one_sentence_and_leaves_nothing(arguments, code, messag
     if code == 1:
         assert result.stderr.count("\n") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == before
+
+
+def write_bad_files(folder: Path) -> None:
+    """Files whose checksums are right, and whose headers lie."""
+    folder.mkdir()
+    layer = LayerData(16, 16, 96, b"payload")
+    good = container.write(b"\1\2\3\4", "RGB", [layer])
+
+    def header(fields: bytes, start: bytes = good[:10]) -> bytes:
+        return start + fields + zlib.crc32(start + fields).to_bytes(4, "little")
+
+    huge = layer._replace(width=1 << 20, height=1 << 20)
+    files = {
+        "later": good[:4] + b"\2" + good[5:],
+        "unknown": good,
+        "no layers": header(bytes((0, 16, 16))),
+        "shrinking": header(bytes((2, 16, 16, 66, 96, 0, 0, 0, 0, 0, 32, 0, 0, 0, 0, 0))),
+        "long": header(bytes((1, 16, 16, 66, 96)) + b"\xff\xff\xff\xff\x0f" + bytes(4)),
+        "wide": header(bytes((1,)) + b"\xff\xff\xff\xff\x0f" + bytes(9)),
+        "pixels": container.write(b"\1\2\3\4", "RGB", [huge]),
+        "flipped": good[:-1] + b"x",
+    }
+    for name, data in files.items():
+        (folder / f"{name}.cmps").write_bytes(data)
+
+
+def test_a_full_disk(tiny_model_path, tmp_path):
+    """A limit on the size of files stands in for it; a full standard output is the real thing."""
+    command = [sys.executable, "-m", "compass", "encode", str(PARROTS)]
+    model = ["--model", str(tiny_model_path), "--scales", "1"]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    result = subprocess.run(
+        [*command, "o.cmps", *model], cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit, check=False
+    )
+    assert (result.returncode, result.stderr) == (1, f"compass: {tmp_path}/o.cmps cannot be written: File too large\n")
+    assert not any(tmp_path.iterdir())
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([*command, "-", *model], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == "compass: standard output cannot be written: No space left on device\n"
 
 
 def test_force_writes_through_a_link(tiny_model_path, tmp_path):
