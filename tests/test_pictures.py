@@ -98,6 +98,10 @@ def test_16_bits_become_8_with_a_warning(coded, parrots):
     with pytest.warns(UserWarning, match="16 bits a channel and is coded with 8"):
         decoded = coded(wide)
     assert decoded.tobytes() == coded(parrots.convert("L")).tobytes()
+    wide.info["transparency"] = int(grey[0, 0]) * 257
+    with pytest.warns(UserWarning, match="16 bits"):
+        decoded = coded(wide)
+    assert np.array_equal(np.asarray(decoded.getchannel("A")) == 0, grey == grey[0, 0])
     with pytest.raises(InputError, match="outside 0 to 65535"):
         coded(Image.fromarray(np.full((8, 8), 70000, np.int32)))
 

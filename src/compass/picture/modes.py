@@ -59,7 +59,10 @@ def _to_8_bits(picture: Image.Image) -> Image.Image:
         raise InputError("pictures with grey levels outside 0 to 65535 cannot be coded")
     warnings.warn("the picture has 16 bits a channel and is coded with 8", stacklevel=3)
     converted = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    converted.info = {key: value for key, value in picture.info.items() if key != "transparency"}
+    converted.info = dict(picture.info)
+    transparent = converted.info.pop("transparency", None)
+    if transparent is not None:
+        converted.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return converted
 
 
