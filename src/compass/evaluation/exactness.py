@@ -62,11 +62,10 @@ import compass
 wanted = json.load(sys.stdin)
 wrong = []
 for name, digests in wanted.items():
-    data = Path(name).read_bytes()
-    for k, digest in enumerate(digests):
-        pixels = np.asarray(compass.decode(data, k, model=sys.argv[1] or None, threads=int(sys.argv[2])))
-        if hashlib.sha256(pixels.tobytes()).hexdigest() != digest:
-            wrong.append(f"{Path(name).name} layer {k}")
+    with compass.open(name, model=sys.argv[1] or None, threads=int(sys.argv[2])) as opened:
+        for k, digest in enumerate(digests):
+            if hashlib.sha256(np.asarray(opened.decode(k)).tobytes()).hexdigest() != digest:
+                wrong.append(f"{Path(name).name} layer {k}")
 print(json.dumps(wrong))
 """
 
