@@ -143,11 +143,29 @@ with open(settings["BitstreamFile"], "wb") as stream:
 """
 
 
-def test_shvc_by_a_stand_in_of_its_encoder(parrots, tmp_path, monkeypatch):
-    """The stand-in shows that files, sizes, colours and bytes of layers are right, not that SHM takes the settings."""
-    program = tmp_path / "TAppEncoderStatic"
+def put_stand_in(folder):
+    program = folder / "TAppEncoderStatic"
     program.write_text(STAND_IN.format(python=sys.executable))
     program.chmod(0o755)
+
+
+def test_programs_off_the_path(folder, tmp_path):
+    (tmp_path / "bin").mkdir()
+    put_stand_in(tmp_path / "bin")
+    command = ("evaluate", "pictures", "--codec", "shvc", "--qualities", "22,37", "--out", "out.json")
+    result = run(*command, cwd=tmp_path)
+    assert (result.returncode, result.stderr.partition(":")[2]) == (
+        1, " TAppEncoderStatic cannot be found: install it, or leave this codec out\n"
+    )  # fmt: skip
+    assert run(*command, "--programs", "bin", cwd=tmp_path).returncode == 0
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["results"]["decoding_time"] == [None, None]
+    assert [layer["bytes"] for layer in report["pictures"][0]["layers"]] == [6 + 28, 6 + 25, 6 + 22]
+
+
+def test_shvc_by_a_stand_in_of_its_encoder(parrots, tmp_path, monkeypatch):
+    """The stand-in shows that files, sizes, colours and bytes of layers are right, not that SHM takes the settings."""
+    put_stand_in(tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     targets = pyramid(parrots, SIZES)
     layers = registry.find("shvc").code(targets, 30)
