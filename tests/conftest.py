@@ -26,6 +26,15 @@ def save_crops(picture: Image.Image, folder: Path) -> None:
         picture.crop((i * 40, i * 20, i * 40 + 160, i * 20 + 160)).save(folder / f"{i}.png")
 
 
+@pytest.fixture
+def crops_folder(parrots: Image.Image, tmp_path: Path) -> Path:
+    """A folder of pictures to train on."""
+    path = tmp_path / "pictures"
+    path.mkdir()
+    save_crops(parrots, path)
+    return path
+
+
 @pytest.fixture(scope="session")
 def tiny_net(parrots: Image.Image):
     """The untrained `tiny` networks on top of a block transform; what starts at zero in them is not."""
