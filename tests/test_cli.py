@@ -189,6 +189,28 @@ def test_cut_file_warns_once_and_succeeds(tiny_model_path, tmp_path):
     assert "(cut off)" in compass("info", "cut.cmps", cwd=tmp_path).stdout
 
 
+def test_a_file_called_minus(tiny_model_path, tmp_path):
+    model = ("--model", tiny_model_path, "--scales", "0.1")
+    assert compass("encode", PARROTS, "./-", *model, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "-").read_bytes().startswith(container.MAGIC)
+    assert "32x24" in compass("info", "./-", cwd=tmp_path).stdout
+
+
+def test_what_stands_in_the_way_of_writing(tiny_model_path, tmp_path):
+    model = ("--model", tiny_model_path, "--scales", "0.1")
+    (tmp_path / "loop").symlink_to("loop")
+    result = compass("encode", PARROTS, "loop", *model, "--force", cwd=tmp_path)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    (tmp_path / "secret").touch(0o600)
+    assert compass("encode", PARROTS, "secret", *model, "--force", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+    with open("/dev/full", "wb") as full:
+        command = [sys.executable, "-m", "compass", "info", str(tmp_path / "secret")]
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+
+
 def test_version_and_help(tmp_path):
     assert compass("--version", cwd=tmp_path).stdout.startswith("compass 0.")
     result = compass("--help", cwd=tmp_path)

@@ -57,6 +57,21 @@ def test_the_example_by_both_decoders():
     assert file.model_hash == header.model_hash == Model(MODEL).hash
 
 
+def test_the_second_decoder_reads_every_kind_of_header(parrots):
+    """Grey, a box in front, heights that are not the picture's aspect ratio."""
+    picture = parrots.convert("L").resize((24, 16))
+    picture.info.update(icc_profile=b"a grey profile", xmp=b"<x/>")
+    data = compass.encode(picture, sizes=[(11, 9), (24, 16)], quality=[3, 3], model=MODEL)
+    file, header = reference.read_file(data), container.read_header(data)
+    assert (file.colour, [(x.width, x.height) for x in file.layers]) == ("L", [(11, 9), (24, 16)])
+    assert file.boxes == [(b"ICCP", b"a grey profile"), (b"XMP ", b"<x/>")]
+    model = Model(MODEL, threads=1)
+    with zipfile.ZipFile(MODEL) as archive:
+        _, y = reference.decode_symbols(archive, file, 1)
+    expected = model.residual.decode_latent(container.read_payload(data, header, 1), (16, 24), 96)
+    assert y == expected.symbols.ravel().tolist()
+
+
 @pytest.mark.parametrize(("qualities", "part"), [((2, 3), 1.0), ((0, 6), 0.3), ((1.3, 4.7), 0.2)])
 def test_the_second_decoder_finds_the_same_symbols(qualities, part, parrots, tiny_model):
     """Also of extreme pictures, whose latents escape their tables."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import compass
-from compass.bitstream import container
-from compass.codec.search import _last_below
+from compass.bitstream import boxes, container
+from compass.codec.encoder import LayerEncoder
+from compass.codec.search import _last_below, encode_to_psnr, encode_to_size
 from compass.errors import CutFileWarning, FormatError, InputError
 from compass.picture.fidelity import psnr
 from tests.conftest import PARROTS
@@ -98,6 +100,49 @@ def test_width(width, layer, data, tiny_model_path):
     assert max(end for _, end in reader.spans) == container.read_header(data).span(layer)[1]
 
 
+def test_files_that_are_none(data, tmp_path):
+    path = tmp_path / "p.cmps"
+    path.write_bytes(data)
+    with path.open(encoding="latin1") as text, pytest.raises(InputError, match="it does not give bytes"):
+        compass.open(text)
+    with path.open("rb") as file:
+        opened = compass.open(file)
+    with pytest.raises(InputError, match="seek of closed file"):
+        opened.extract(0)
+    with pytest.raises(InputError, match="null"):
+        compass.open("a\0b")
+
+
+def test_extract_checks_what_it_passes_on(parrots, tiny_model_path):
+    picture = parrots.copy()
+    picture.info.update(icc_profile=b"a profile", xmp=b"<x/>")
+    data = compass.encode(picture, [0.1, 0.2], 1, tiny_model_path)
+    assert compass.extract(data, 1) == data
+    damaged = data.replace(b"a profile", b"a PROFILE")
+    with pytest.raises(FormatError, match="the box 'ICCP' is damaged"):
+        compass.extract(damaged, 0)
+    with pytest.raises(FormatError, match="a box after the layers is damaged"):
+        compass.extract(data.replace(b"<x/>", b"<X/>"), 1)
+    with pytest.warns(CutFileWarning, match="cut within its metadata"):
+        compass.extract(data[:-1], 1)
+
+
+def test_types_of_boxes_are_shown_without_control_characters(parrots, tiny_model_path, tmp_path):
+    data = compass.encode(parrots, [0.1], 1, tiny_model_path)
+    box = b"\x1b[2J"
+    (tmp_path / "p.cmps").write_bytes(data + boxes.write_back([boxes.Box(box, b"")]))
+    assert compass.info((tmp_path / "p.cmps").read_bytes())["boxes"][0]["type"] == r"\x1b[2J"
+    assert "\x1b" not in run("info", "p.cmps", cwd=tmp_path).stdout
+
+
+def test_many_large_layers_are_one_large_picture(tiny_model_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100 * 100)
+    layers = [container.LayerData(90, 90, 96, b"")] * 3
+    data = container.write(b"hash", "RGB", layers)
+    with pytest.raises(FormatError, match="a picture of 90x90 in 3 layers is beyond the limit of 20000 pixels"):
+        compass.decode(data)
+
+
 def test_bad_widths(data, tiny_model_path, tmp_path):
     with compass.open(data, model=tiny_model_path) as opened:
         with pytest.raises(InputError, match="a width of 0 is impossible"):
@@ -121,6 +166,9 @@ def test_target_size(scales, parrots, tiny_model_path):
     quality = compass.info(found)["layers"][0]["quality"]
     next_one = compass.encode(parrots, scales, quality + 1 / 32, tiny_model_path)
     assert len(next_one) > target
+    for bad in (0, -5):
+        with pytest.raises(InputError, match=f"no file of {bad} bytes is possible"):
+            compass.encode(parrots, scales, target_size=bad, model=tiny_model_path)
     with pytest.raises(InputError, match=r"no file of 10 bytes is possible: the smallest has \d+"):
         compass.encode(parrots, scales, target_size=10, model=tiny_model_path)
     best = compass.encode(parrots, scales, target_size=10**9, model=tiny_model_path)
@@ -139,14 +187,28 @@ def test_target_psnr(parrots, tiny_model_path):
     assert fidelity(compass.encode(parrots, [0.5, 1], quality - 1 / 32, tiny_model_path)) < target
     with pytest.raises(InputError, match=r"a PSNR of 99 dB is beyond the best that is possible here, \d+\.\d\d dB"):
         compass.encode(parrots, [0.5, 1], target_psnr=99, model=tiny_model_path)
+    for bad in (float("nan"), float("inf")):
+        with pytest.raises(InputError, match="cannot be aimed at"):
+            compass.encode(parrots, target_psnr=bad, model=tiny_model_path)
     with pytest.raises(InputError, match="only one of"):
         compass.encode(parrots, quality=3, target_psnr=30, model=tiny_model_path)
 
 
-def test_the_search_is_short_and_analyses_the_base_once(parrots, tiny_model, monkeypatch):
-    from compass.codec.encoder import LayerEncoder
-    from compass.codec.search import encode_to_size
+def test_a_picture_without_any_loss_is_no_trap(tiny_model):
+    """A PSNR that is infinite at some qualities."""
 
+    class Lossless(LayerEncoder):
+        def encode(self, qualities, front=(), back=()):
+            data, (layer,) = super().encode(qualities, front, back)
+            exact = replace(layer, picture=self.targets[0].pixels) if qualities[0] > 4 else layer
+            return data, [exact]
+
+    encoder = Lossless(Image.new("RGB", (16, 16), (115, 105, 125)), [(16, 16)], tiny_model)
+    found = encode_to_psnr(encoder, 99)
+    assert compass.info(found)["layers"][0]["quality"] == 4 + 1 / 32
+
+
+def test_the_search_is_short_and_analyses_the_base_once(parrots, tiny_model, monkeypatch):
     counts = {"base": 0, "residual": 0}
     for name in counts:
         codec = getattr(tiny_model, name)

@@ -104,6 +104,24 @@ def test_metadata_and_opacity_round_trip(path, parrots, tmp_path):
         assert opened.getexif()[0x010E] == "two parrots"
 
 
+def test_metadata_is_that_of_the_layer_before_any_pixel_is_loaded(parrots, path, tmp_path):
+    parrots.save(tmp_path / "a.cmps", model="tiny", icc_profile=b"a profile", xmp=b"<x/>")
+    with Image.open(tmp_path / "a.cmps") as opened:
+        assert opened.info == {"icc_profile": b"a profile", "xmp": b"<x/>"}
+        opened.layer = 0
+        assert opened.info == {"icc_profile": b"a profile"}
+        opened.load()
+        assert opened.info == {"icc_profile": b"a profile"}
+
+
+def test_a_parser_decodes_as_open_does(path):
+    parser = ImageFile.Parser()
+    data = path.read_bytes()
+    for start in range(0, len(data), 100):
+        parser.feed(data[start : start + 100])
+    assert np.array_equal(np.asarray(parser.close()), np.asarray(compass.decode(data)))
+
+
 def test_what_cannot_be_saved(path, parrots, tmp_path):
     with pytest.raises(OSError, match="quality 9 is outside 0 to 6"):
         parrots.save(tmp_path / "b.cmps", quality=9, model="tiny")

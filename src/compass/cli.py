@@ -8,11 +8,14 @@ import re
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from compass.errors import CompassError, CutFileWarning, InputError
+
+if TYPE_CHECKING:
+    from compass.opened import LayeredFile
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,14 +24,23 @@ app = typer.Typer(
     help="One file holds a picture at any number of sizes; its first bytes are the small picture.",
 )
 
-Input = Annotated[Path, typer.Argument(metavar="IN", help="A file; - is standard input.")]
+
+def _path(text: str) -> Path:
+    """`-` alone is standard input or output; a file of that name is `./-`."""
+    return Path(text).absolute() if text != "-" and Path(text) == Path("-") else Path(text)
+
+
+Input = Annotated[Path, typer.Argument(parser=_path, metavar="IN", help="A file; - is standard input.")]
 Output = Annotated[
-    Path, typer.Argument(metavar="OUT", help="A file that does not exist, unless with --force; - is standard output.")
+    Path,
+    typer.Argument(
+        parser=_path, metavar="OUT", help="A file that does not exist, unless with --force; - is standard output."
+    ),
 ]
 ModelName = Annotated[str | None, typer.Option("--model", help="A shipped model's name, or a model file.")]
 Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads of the networks; 0: one per processor.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
-Strict = Annotated[bool, typer.Option("--strict", help="A file that is cut off is an error, not a warning.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail where a cut file would cause a warning.")]
 
 
 @app.command()
@@ -105,12 +117,11 @@ def decode(
     _check_target(target, force)
     if layer is not None and width is not None:
         raise typer.BadParameter("give either --layer or --width")
-    from compass import api
     from compass.picture.files import format_of, write_picture
 
     format_of(target)
     _set_strict(strict)
-    with api.open(source, model=model, threads=threads) as opened:
+    with _open(source, model=model, threads=threads) as opened:
         write_picture(opened.decode(layer, width=width), target)
 
 
@@ -120,9 +131,8 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Show the layers of a file: sizes, qualities, bytes."""
-    from compass import api
 
-    with api.open(source) as opened:
+    with _open(source) as opened:
         figures = opened.info()
     if as_json:
         typer.echo(json.dumps(figures, indent=1))
@@ -150,10 +160,9 @@ def extract(
 ) -> None:
     """Cut a file after a layer, without coding anything again."""
     _check_target(target, force)
-    from compass import api
     from compass.picture.files import write_bytes
 
-    with api.open(source) as opened:
+    with _open(source) as opened:
         write_bytes(opened.extract(layer), target)
 
 
@@ -316,6 +325,9 @@ def main() -> None:
     except (CompassError, CutFileWarning) as error:
         typer.echo(f"compass: {error}", err=True)
         sys.exit(1)
+    except OSError as error:  # of standard output
+        typer.echo(f"compass: {error.strerror or error}", err=True)
+        sys.exit(1)
     except MemoryError:
         typer.echo("compass: there is not enough memory for a picture of this size", err=True)
         sys.exit(1)
@@ -323,6 +335,13 @@ def main() -> None:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     typer.echo(f"compass: {message}", err=True)
+
+
+def _open(source: Path, **options: Any) -> LayeredFile:
+    from compass.opened import LayeredFile
+    from compass.picture.files import STANDARD, read_bytes
+
+    return LayeredFile(read_bytes(source) if source == STANDARD else source, **options)
 
 
 def _set_strict(strict: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -18,8 +19,9 @@ from compass.codec.metadata import from_boxes
 from compass.errors import CutFileWarning
 from compass.model import model as models
 from compass.model import quality as quality_scale
+from compass.model.model import Model
 from compass.picture.files import open_bytes
-from compass.picture.metadata import Metadata
+from compass.picture.metadata import Metadata, replace_info
 from compass.picture.pyramid import Pixels, height_by_aspect
 
 
@@ -36,13 +38,16 @@ class LayeredFile:
         self._file: IO[bytes] | None = None
         if isinstance(source, (bytes, bytearray, memoryview)):
             self._source: BytesSource | FileSource = BytesSource(bytes(source))
-        elif isinstance(source, (str, os.PathLike)):
-            self._file = open_bytes(Path(source))
-            self._source = FileSource(self._file)
         else:
-            self._source = FileSource(source)
-        self._model, self._threads = model, threads
-        self._last: tuple[int, Pixels] | None = None  # the layer decoded last: the next one needs it
+            if isinstance(source, (str, os.PathLike)):
+                source = self._file = open_bytes(Path(source))
+            try:
+                self._source = FileSource(source)
+            except BaseException:
+                self.close()
+                raise
+        self._model_name, self._threads = model, threads
+        self._last: tuple[int, Pixels, bytes] | None = None  # the layer decoded last: the next one needs it
         try:
             self.header = container.read_header(self._source)
         except BaseException:
@@ -100,24 +105,25 @@ class LayeredFile:
         if width is not None:
             return self._at_width(width)
         layer = decoder.choose_layer(self._source, self.header, layer)
-        decoder.check_pixel_limit(*self.sizes[layer])
+        decoder.check_pixel_limit(self.sizes[: layer + 1])
+        metadata = self.metadata(layer)
         pixels, opacity = self._decode(layer)
         image = decoder.to_image(pixels, opacity, self.header)
-        image.info.update(self._metadata(layer).as_info)
+        replace_info(image.info, metadata)
         return image
 
+    @cached_property
+    def _model(self) -> Model:
+        return models.load_for(self.header.model_hash, self._model_name, self._threads)
+
     def _decode(self, layer: int) -> tuple[Pixels, bytes]:
-        model = models.load_for(self.header.model_hash, self._model, self._threads)
-        start, below = -1, None
-        if self._last is not None and self._last[0] < layer:
-            start, below = self._last
-        opacity = b""
-        for k in range(start + 1, layer + 1):
+        last, below, opacity = self._last if self._last and self._last[0] <= layer else (-1, None, b"")
+        for k in range(last + 1, layer + 1):
             payload, opacity = container.read_layer(self._source, self.header, k)
-            planes = decoder.decode_payload(payload, self.header.layers[k], below, model)
+            planes = decoder.decode_payload(payload, self.header.layers[k], below, self._model)
             below = finish_layer(planes, self.header.colour)
         assert below is not None
-        self._last = layer, below
+        self._last = layer, below, opacity
         return below, opacity
 
     def _at_width(self, width: int) -> Image.Image:
@@ -130,7 +136,8 @@ class LayeredFile:
         resized.info = image.info
         return resized
 
-    def _metadata(self, layer: int) -> Metadata:
+    def metadata(self, layer: int) -> Metadata:
+        """What goes along with a layer: see `decode`. Warns if the file is cut within it; raises FormatError."""
         if layer < len(self.sizes) - 1:
             return from_boxes(boxes.read_front(self._source, self.header.size, self.header.boxes))
         found, cut = container.read_boxes(self._source, self.header)
@@ -143,8 +150,11 @@ class LayeredFile:
         decoder.choose_layer(self._source, self.header, layer)
         for k in range(layer + 1):
             container.read_layer(self._source, self.header, k)
-        last = layer == len(self.sizes) - 1
-        return self._source.read_at(0, self._source.size if last else self.header.span(layer)[1])
+        if layer < len(self.sizes) - 1:
+            boxes.read_front(self._source, self.header.size, self.header.boxes)
+            return self._source.read_at(0, self.header.span(layer)[1])
+        self.metadata(layer)
+        return self._source.read_at(0, self._source.size)
 
     def info(self) -> dict[str, Any]:
         """What the file says of itself: sizes, qualities and byte positions of all layers, boxes, the model."""
@@ -165,9 +175,9 @@ class LayeredFile:
                     "complete": end <= self._source.size,
                 }
             )
-        front = [{"type": _text(box.kind), "length": box.length, "place": "front"} for box in self.header.boxes]
+        front = [{"type": boxes.name_of(box.kind), "length": box.length, "place": "front"} for box in self.header.boxes]
         after, cut = boxes.read_back(self._source, self.header.span(len(rows) - 1)[1])
-        back = [{"type": _text(box.kind), "length": len(box.content), "place": "back"} for box in after]
+        back = [{"type": boxes.name_of(box.kind), "length": len(box.content), "place": "back"} for box in after]
         return {
             "format_version": container.VERSION,
             "model": {
@@ -181,7 +191,3 @@ class LayeredFile:
             "boxes": front + back,
             "cut": cut or not rows[-1]["complete"],
         }
-
-
-def _text(kind: bytes) -> str:
-    return kind.decode("ascii", "backslashreplace").strip()

@@ -14,14 +14,16 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import IO, Any
 
 from PIL import Image, ImageFile
 
 from compass import api
 from compass.bitstream.container import MAGIC
-from compass.errors import CompassError
+from compass.errors import CompassError, CutFileWarning
 from compass.opened import LayeredFile
+from compass.picture.metadata import replace_info
 
 FORMAT = "COMPASS"
 _OPTIONS = ("scales", "sizes", "quality", "target_size", "target_psnr", "metadata", "model", "threads")
@@ -44,6 +46,9 @@ class CompassImageFile(ImageFile.ImageFile):
         self._mode = self._opened.mode
         self._choose(len(self.layer_sizes) - 1)
 
+    def load_seek(self, pos: int) -> None:
+        """Says to `ImageFile.Parser` that this file cannot be decoded in passing."""
+
     @property
     def layer_sizes(self) -> list[tuple[int, int]]:
         """(width, height) of every layer, the smallest first."""
@@ -64,6 +69,12 @@ class CompassImageFile(ImageFile.ImageFile):
     def _choose(self, layer: int) -> None:
         self._layer = layer
         self._size = self.layer_sizes[layer]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CutFileWarning)  # if the layer is cut too, `load` says so
+            try:
+                replace_info(self.info, self._opened.metadata(layer))
+            except CompassError as error:
+                raise SyntaxError(str(error)) from None
         # The one tile tells Pillow that pixels are still to be loaded.
         self.tile = [ImageFile._Tile("raw", (0, 0, *self._size), 0, self._mode)]
 
@@ -94,12 +105,8 @@ class CompassImageFile(ImageFile.ImageFile):
     def _decoded(self) -> Image.Image:
         opened = self._opened
         if opened.whole_layers <= self._layer and ImageFile.LOAD_TRUNCATED_IMAGES and opened.whole_layers:
-            picture = opened.decode(opened.whole_layers - 1)
-            self.info.update(picture.info)
-            return picture.resize(self.size, Image.Resampling.BICUBIC)
-        picture = opened.decode(self._layer)
-        self.info.update(picture.info)
-        return picture
+            return opened.decode(opened.whole_layers - 1).resize(self.size, Image.Resampling.BICUBIC)
+        return opened.decode(self._layer)
 
 
 def _accept(prefix: bytes) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
 import warnings
@@ -11,12 +13,15 @@ from unittest import mock
 
 from PIL import Image
 
+import compass.pillow  # noqa: F401
 from compass.errors import CompassError
 from compass.model import model as models
 from compass.model.model import Model
 from compass.opened import LayeredFile
+from compass.picture.files import picture_bytes
 
 MODEL = Path(__file__).parent.parent / "data" / "tiny.model"
+SUFFIXES = (".png", ".tif", ".jpg", ".webp")
 MAX_PIXELS = 1 << 14  # half of what may be decoded: a bomb is stopped by Pillow's limit, not by time
 
 
@@ -52,13 +57,25 @@ def open_and_decode(data: bytes) -> bool:
             opened.info()
             picture = opened.decode()
             assert picture.size in opened.sizes
+            assert opened.decode(0).size == opened.sizes[0]
             assert opened.decode(width=5).size[0] == 5
-            return True
+            part = LayeredFile(opened.extract(0))
+            assert (part.whole_layers, part.sizes) == (max(1, part.whole_layers), opened.sizes)
+            with contextlib.suppress(CompassError):  # a format that cannot hold it
+                picture_bytes(picture, Path("x" + SUFFIXES[len(data) % len(SUFFIXES)]))
+        _open_by_pillow(data)
+        return True
     except CompassError as error:
         text = str(error)
         assert text
         assert "\n" not in text
         return False
+
+
+def _open_by_pillow(data: bytes) -> None:
+    with contextlib.suppress(OSError), Image.open(io.BytesIO(data), formats=["COMPASS"]) as picture:
+        picture.layer = 0
+        picture.load()
 
 
 def seeds() -> list[bytes]:

@@ -56,7 +56,7 @@ def read_front(source: Source, start: int, table: Sequence[BoxEntry]) -> list[Bo
     for kind, length, crc32 in table:
         content = source.read_at(start, length)
         if not checksum.matches(content, crc32):
-            raise FormatError(f"the box {_name(kind)} is damaged: its checksum does not match")
+            raise FormatError(f"the box {name_of(kind)!r} is damaged: its checksum does not match")
         found.append(Box(kind, content))
         start += length
     return found
@@ -95,5 +95,6 @@ def read_back(source: Source, start: int) -> tuple[list[Box], bool]:
     return found, False
 
 
-def _name(kind: bytes) -> str:
-    return repr(kind.decode("ascii", "backslashreplace"))
+def name_of(kind: bytes) -> str:
+    """A type as text that a terminal can show."""
+    return "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in kind).strip()

@@ -42,7 +42,7 @@ class FileSource:
         try:
             self._start = file.tell()
             self._size = file.seek(0, io.SEEK_END) - self._start
-        except (OSError, AttributeError) as error:
+        except (OSError, AttributeError, ValueError) as error:
             raise InputError(f"the file cannot be read in pieces: {error}") from None
 
     @property
@@ -57,9 +57,12 @@ class FileSource:
             while count > 0 and (part := self._file.read(count)):  # a raw reader may give fewer than asked for
                 parts.append(part)
                 count -= len(part)
-        except OSError as error:
-            raise InputError(f"the file cannot be read: {error.strerror or error}") from None
-        return b"".join(parts)
+        except (OSError, ValueError) as error:  # the latter of a closed file
+            raise InputError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        try:
+            return b"".join(parts)
+        except TypeError:
+            raise InputError("the file cannot be read: it does not give bytes") from None
 
 
 def as_source(data: bytes | Source) -> Source:

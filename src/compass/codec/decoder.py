@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 from PIL import Image
 
@@ -66,15 +67,17 @@ def choose_layer(data: bytes | Source, header: container.Header, layer: int | No
     return whole - 1
 
 
-def check_pixel_limit(width: int, height: int) -> None:
-    """Refuses a picture beyond twice Pillow's MAX_IMAGE_PIXELS, as Pillow does. Raises FormatError."""
+def check_pixel_limit(sizes: Sequence[tuple[int, int]]) -> None:
+    """Refuses pictures that together are beyond twice Pillow's MAX_IMAGE_PIXELS, its own limit. Raises FormatError."""
     limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and width * height > 2 * limit:
-        raise FormatError(f"a picture of {width}x{height} is beyond the limit of {2 * limit} pixels")
+    if limit is not None and sum(width * height for width, height in sizes) > 2 * limit:
+        width, height = sizes[-1]
+        layers = f" in {len(sizes)} layers" if len(sizes) > 1 else ""
+        raise FormatError(f"a picture of {width}x{height}{layers} is beyond the limit of {2 * limit} pixels")
 
 
 def check_width(width: int, full: tuple[int, int]) -> None:
     """Raises InputError unless a picture of `full` size can be shown at this width."""
     if width < 1:
         raise InputError(f"a width of {width} is impossible")
-    check_pixel_limit(width, height_by_aspect(width, full))
+    check_pixel_limit([(width, height_by_aspect(width, full))])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compass.bitstream.boxes import Box
+from compass.bitstream.boxes import MAX_LENGTH, Box
 from compass.errors import InputError
 from compass.picture.metadata import Metadata
 
@@ -21,13 +21,16 @@ def to_boxes(metadata: Metadata, place: str) -> tuple[list[Box], list[Box]]:
         raise InputError(f"metadata cannot be placed at {place!r}, only at {', '.join(PLACES)}")
     front: list[Box] = []
     back: list[Box] = []
-    for name, content in metadata.given.items():
+    given = {} if place == "none" else metadata.given
+    for name, content in given.items():
+        if len(content) > MAX_LENGTH:
+            raise InputError(f"the picture's {name} has {len(content)} bytes, {MAX_LENGTH} can be kept: leave it out")
         first = place == "front" or (place == "auto" and name == "icc_profile" and metadata.profile_matters)
         (front if first else back).append(Box(_KINDS[name], content))
-    return ([], []) if place == "none" else (front, back)
+    return front, back
 
 
 def from_boxes(boxes: Sequence[Box]) -> Metadata:
     """Inverse of `to_boxes`; of two boxes of a kind the first counts, other kinds are skipped."""
     found = {kind: content for kind, content in reversed(boxes)}
-    return Metadata(**{name: found[kind] for name, kind in _KINDS.items() if kind in found})
+    return Metadata.checked(**{name: found[kind] for name, kind in _KINDS.items() if kind in found})

@@ -11,11 +11,14 @@ from compass.errors import InputError
 from compass.model import quality as quality_scale
 from compass.picture.fidelity import psnr
 
+_LOSSLESS = 1000.0  # dB, in place of infinity
 _TOP = quality_scale.MAX_QUALITY * quality_scale.STEPS
 
 
 def encode_to_size(encoder: LayerEncoder, target: int, front: Sequence[Box] = (), back: Sequence[Box] = ()) -> bytes:
     """The best file of at most `target` bytes with one quality for all layers. Raises InputError if there is none."""
+    if target < 1:
+        raise InputError(f"no file of {target} bytes is possible")
     files: dict[int, bytes] = {}
 
     def excess(code: int) -> float:
@@ -33,6 +36,8 @@ def encode_to_psnr(encoder: LayerEncoder, target: float, front: Sequence[Box] = 
 
     Raises InputError if there is none.
     """
+    if not math.isfinite(target):
+        raise InputError(f"a PSNR of {target} dB cannot be aimed at")
     files: dict[int, bytes] = {}
     reached: dict[int, float] = {}
 
@@ -40,7 +45,7 @@ def encode_to_psnr(encoder: LayerEncoder, target: float, front: Sequence[Box] = 
         code = _TOP - code  # from the best quality down
         files[code], layers = encoder.encode(_all_at(encoder, code), front, back)
         reached[code] = psnr(layers[-1].picture, encoder.targets[-1].pixels)
-        return target - reached[code]
+        return target - min(reached[code], _LOSSLESS)
 
     code = _last_below(lack)
     if code is None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from compass.errors import InputError
-from compass.picture.metadata import Metadata
+from compass.picture.metadata import EXIF_DIRECTORIES, EXIF_ERRORS, Metadata
 from compass.picture.modes import to_codable, warn_of_lost_bits
 
 _WRITTEN = {
@@ -29,6 +32,8 @@ _WRITTEN = {
 }
 PICTURE_SUFFIXES = frozenset(_WRITTEN)
 STANDARD = Path("-")
+_OPAQUE = ("BMP", "PPM")
+_TIFF_XMP = 700
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -44,8 +49,8 @@ def read_picture(path: Path) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: {error}") from None
     except InputError as error:
-        raise InputError(f"{name}: {error}" if not str(error).startswith(name) else str(error)) from None
-    except (OSError, SyntaxError, ValueError, RuntimeError) as error:
+        raise InputError(str(error) if str(error).startswith(name) else f"{name}: {error}") from None
+    except (OSError, SyntaxError, ValueError, RuntimeError, TypeError) as error:
         raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
@@ -63,18 +68,46 @@ def format_of(path: Path) -> str:
 def write_picture(picture: Image.Image, path: Path) -> None:
     """Writes a picture and its metadata in the format of the file's extension, PNG for standard output.
 
-    Raises InputError if it does not fit that format.
+    Raises InputError if it does not fit that format, or if the file cannot be written.
     """
-    buffer = io.BytesIO()
+    write_bytes(picture_bytes(picture, path), path)
+
+
+def picture_bytes(picture: Image.Image, path: Path) -> bytes:
+    """What `write_picture` writes."""
+    buffer, kind = io.BytesIO(), format_of(path)
+    if picture.mode.endswith("A") and kind in _OPAQUE:
+        raise InputError(f"{path}: the picture has opacity, which {kind} cannot hold")
     try:
-        picture.save(buffer, format_of(path), **Metadata.of(picture).as_info)
-    except (OSError, ValueError, OverflowError) as error:
+        picture.save(buffer, kind, **_save_options(Metadata.of(picture), kind))
+    except EXIF_ERRORS as error:
         raise InputError(f"{path}: the picture cannot be written in this format: {error}") from None
-    write_bytes(buffer.getvalue(), path)
+    return buffer.getvalue()
+
+
+def _save_options(metadata: Metadata, kind: str) -> dict[str, Any]:
+    """Arguments of `Image.save`: PNG and TIFF take XMP in ways of their own."""
+    options: dict[str, Any] = dict(metadata.as_info)
+    if metadata.xmp and kind == "PNG":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.xmp.decode(errors="replace"))
+    if metadata.xmp and kind == "TIFF":
+        tags = ImageFileDirectory_v2()
+        tags[_TIFF_XMP], tags.tagtype[_TIFF_XMP] = metadata.xmp, 1
+        if metadata.exif:
+            exif = Image.Exif()
+            exif.load(metadata.exif)
+            for tag, value in exif.items():
+                tags[tag] = exif.get_ifd(tag) if tag in EXIF_DIRECTORIES else value
+            options.pop("exif")
+        options["tiffinfo"] = tags
+    return options
 
 
 def read_bytes(path: Path) -> bytes:
     """A file's content. Raises InputError if it cannot be read."""
+    if path == STANDARD and sys.stdin is None:
+        raise InputError("standard input is closed")
     try:
         return sys.stdin.buffer.read() if path == STANDARD else path.read_bytes()
     except OSError as error:
@@ -84,9 +117,9 @@ def read_bytes(path: Path) -> bytes:
 def open_bytes(path: Path) -> IO[bytes]:
     """A file to read in pieces. Raises InputError if it cannot be opened."""
     try:
-        return io.BytesIO(read_bytes(path)) if path == STANDARD else path.open("rb")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        return path.open("rb")
+    except (OSError, ValueError) as error:  # the latter of a name with a null byte
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from None
 
 
 def write_bytes(data: bytes, path: Path) -> None:
@@ -103,17 +136,20 @@ def write_bytes(data: bytes, path: Path) -> None:
         path = path.resolve()  # through links, so that they stay links
         if path.exists() and not path.is_file():
             raise InputError(f"{path} is not a regular file")
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".compass-")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(handle)
-        os.chmod(partial, 0o666 & ~_umask())
+        os.chmod(partial, mode)
         os.replace(partial, path)
-    except OSError as error:
+        partial = None
+    except (OSError, RuntimeError) as error:  # the latter of links in a circle
+        raise InputError(f"{path} cannot be written: {getattr(error, 'strerror', error)}") from None
+    finally:
         if partial is not None:
             Path(partial).unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _umask() -> int:

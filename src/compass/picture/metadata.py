@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +12,16 @@ from PIL import Image, ImageCms
 
 _EXIF_PREFIX = b"Exif\0\0"  # of JPEG's segment, not of the data
 _PNG_XMP = "XML:com.adobe.xmp"
+_ORIENTATION = 0x0112
+# Of a TIFF file's tags, what describes the picture and not the file; then the directories of EXIF and GPS.
+_DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
+EXIF_DIRECTORIES = (0x8769, 0x8825)
+EXIF_ERRORS = (SyntaxError, struct.error, TypeError, ValueError, KeyError, OSError, OverflowError, AttributeError)
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """None where there is none; EXIF begins with its TIFF header."""
+    """None where there is none; EXIF begins with its TIFF header, and says nothing of orientation."""
 
     icc_profile: bytes | None = None
     exif: bytes | None = None
@@ -22,13 +29,16 @@ class Metadata:
 
     @classmethod
     def of(cls, picture: Image.Image) -> Metadata:
-        """The metadata of a picture that was read by Pillow, and is upright."""
+        """The metadata in the `info` of a picture, as `checked` has it."""
         info = picture.info
-        exif = info.get("exif") or b""
-        xmp = info.get("xmp") or info.get(_PNG_XMP) or b""
-        exif = exif.removeprefix(_EXIF_PREFIX) if isinstance(exif, bytes) else b""
-        xmp = xmp.encode() if isinstance(xmp, str) else bytes(xmp)
-        return cls(info.get("icc_profile") or None, exif or None, xmp or None)
+        xmp = info["xmp"] if "xmp" in info else info.get(_PNG_XMP)
+        return cls.checked(info.get("icc_profile"), info.get("exif"), xmp.encode() if isinstance(xmp, str) else xmp)
+
+    @classmethod
+    def checked(cls, icc_profile: Any = None, exif: Any = None, xmp: Any = None) -> Metadata:
+        """Only what is bytes, and EXIF that can be read; warns of EXIF that cannot."""
+        exif = exif.removeprefix(_EXIF_PREFIX) if isinstance(exif, bytes) else None
+        return cls(_some_bytes(icc_profile), _upright(exif) if exif else None, _some_bytes(xmp))
 
     @property
     def given(self) -> dict[str, bytes]:
@@ -37,7 +47,7 @@ class Metadata:
 
     @property
     def as_info(self) -> dict[str, bytes]:
-        """The same as Pillow's `Image.info` has it, and `Image.save` takes it."""
+        """The same as Pillow's `Image.info` has it."""
         given = self.given
         return given if self.exif is None else given | {"exif": _EXIF_PREFIX + self.exif}
 
@@ -50,4 +60,46 @@ class Metadata:
             description: Any = ImageCms.getProfileDescription(io.BytesIO(self.icc_profile))
         except (ImageCms.PyCMSError, OSError):
             return True
-        return "srgb" not in str(description).lower()
+        text = str(description).lower()
+        return "srgb" not in text or "linear" in text
+
+
+def replace_info(info: dict[Any, Any], metadata: Metadata) -> None:
+    """Puts metadata in place of what a picture's `info` has of it."""
+    for name in ("icc_profile", "exif", "xmp", _PNG_XMP):
+        info.pop(name, None)
+    info.update(metadata.as_info)
+
+
+def exif_of_tags(picture: Image.Image) -> bytes | None:
+    """EXIF of a picture that has it in the tags of its file (TIFF) or in a text (some PNG), not in its `info`."""
+    try:
+        tags = picture.getexif()
+        kept = Image.Exif()
+        for tag in _DESCRIPTIVE:
+            if tag in tags:
+                kept[tag] = tags[tag]
+        for directory in EXIF_DIRECTORIES:
+            if values := dict(tags.get_ifd(directory)):
+                kept.get_ifd(directory).update(values)
+        return kept.tobytes() if dict(kept) or any(kept.get_ifd(d) for d in EXIF_DIRECTORIES) else None
+    except EXIF_ERRORS:
+        return None
+
+
+def _some_bytes(value: Any) -> bytes | None:
+    return value if isinstance(value, bytes) and value else None
+
+
+def _upright(exif: bytes) -> bytes | None:
+    """EXIF without its orientation: the pixels are upright. None, and a warning, if it cannot be read."""
+    try:
+        tags = Image.Exif()
+        tags.load(exif)
+        if _ORIENTATION not in dict(tags):
+            return exif
+        del tags[_ORIENTATION]
+        return tags.tobytes().removeprefix(_EXIF_PREFIX)
+    except EXIF_ERRORS:
+        warnings.warn("the EXIF data cannot be read and is left out", stacklevel=2)
+        return None

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from compass.errors import InputError
+from compass.picture.metadata import EXIF_ERRORS, Metadata, exif_of_tags, replace_info
 
 CODABLE = ("RGB", "L", "RGBA", "LA")
 # Where a picture has one colour for "transparent" the opacity is made of it.
@@ -31,7 +32,9 @@ def to_codable(picture: Image.Image) -> Image.Image:
 
     Warns where 16 bits become 8. Raises InputError if the mode cannot be converted without guessing.
     """
-    picture = ImageOps.exif_transpose(picture)
+    if 0 in picture.size:
+        raise InputError("the picture has no pixels")
+    picture = _upright(picture)
     if picture.mode.startswith("I;16") or picture.mode == "I":
         picture = _to_8_bits(picture)
     elif picture.mode in _BY_PROFILE:
@@ -45,6 +48,19 @@ def to_codable(picture: Image.Image) -> Image.Image:
     if picture.mode.endswith("A") and picture.getextrema()[-1] == (255, 255):
         picture = picture.convert(picture.mode[:-1])
     return picture
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """A copy with its EXIF orientation applied, and all metadata in `info`."""
+    exif = picture.info.get("exif") or exif_of_tags(picture)
+    try:
+        upright = ImageOps.exif_transpose(picture)
+    except EXIF_ERRORS:  # an orientation that cannot be read: `Metadata` will say so
+        upright = Image.Image.copy(picture)
+    if exif is not None:
+        upright.info["exif"] = exif
+    replace_info(upright.info, Metadata.of(upright))
+    return upright
 
 
 def warn_of_lost_bits(picture: Image.Image) -> None:
