@@ -1,10 +1,10 @@
 """What damage, kills and odd pictures do: results/robustness.md.
 
-    python benchmarks/robustness.py PICTURE [--fuzz-log FILE] [--fuzz-work FOLDER] [--cmyk-profile FILE] [--kills 100]
-        [--wide 4000x3000]
+    python benchmarks/robustness.py PICTURE [--cmyk-profile FILE] [--kills 100] [--wide 4000x3000]
+    python benchmarks/robustness.py --fuzz-log FILE --fuzz-work FOLDER
 
-The log and the folder are those of an hour of tests/fuzz/fuzz_decode.py; coverage is measured again on what it kept.
-Without them the section on fuzzing stays as it is.
+The second makes the section on fuzzing alone, of the log and the folder of an hour of tests/fuzz/fuzz_decode.py;
+coverage is measured again on what it kept. The first leaves it as it is.
 """
 
 from __future__ import annotations
@@ -36,21 +36,25 @@ FUZZING = "## Coverage-guided fuzzing of decode and info"
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("picture", type=Path, nargs="?")
     parser.add_argument("--fuzz-log", type=Path)
     parser.add_argument("--fuzz-work", type=Path)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--cmyk-profile", type=Path)
     parser.add_argument("--wide", default="4000x3000")
     options = parser.parse_args()
+    if options.fuzz_log:
+        before, *_ = RESULT.read_text().partition(FUZZING)
+        RESULT.write_text(before + "\n".join(fuzzing(options.fuzz_log, options.fuzz_work)).rstrip() + "\n")
+        return
     with Image.open(options.picture) as source:
         picture = source.convert("RGB")
     lines = ["# Robustness", "", f"Made by `{command_line()}`.", ""]
-    lines += fuzzing(options.fuzz_log, options.fuzz_work) if options.fuzz_log else last_fuzzing()
     lines += flips(picture)
     lines += kills(options.picture, options.kills)
     lines += odd(picture, options.cmyk_profile)
     lines += reads(picture.resize(tuple(map(int, options.wide.split("x")))))
+    lines += last_fuzzing()
     RESULT.write_text("\n".join(lines).rstrip() + "\n")
 
 
@@ -72,7 +76,8 @@ def fuzzing(log: Path, work: Path | None) -> list[str]:
     return [
         FUZZING,
         "",
-        "`tests/fuzz/fuzz_decode.py`: atheris, checksums switched off, the tiny model of the tests.",
+        "`tests/fuzz/fuzz_decode.py`: atheris, checksums switched off, the tiny model of the tests. "
+        f"Summed up by `{command_line()}`.",
         "",
         *table(["", ""], rows),
     ]
@@ -81,7 +86,7 @@ def fuzzing(log: Path, work: Path | None) -> list[str]:
 def last_fuzzing() -> list[str]:
     """The section as it is: an hour is not spent again for the other figures."""
     _, heading, rest = RESULT.read_text().partition(FUZZING) if RESULT.exists() else ("", "", "")
-    return [heading + rest.partition("\n## ")[0]] if heading else []
+    return [heading + rest] if heading else []
 
 
 def corpus(work: Path) -> list[str]:
