@@ -1,9 +1,9 @@
 """What damage, kills and odd pictures do: results/robustness.md.
 
     python benchmarks/robustness.py PICTURE [--cmyk-profile FILE] [--kills 100] [--wide 4000x3000]
-    python benchmarks/robustness.py --fuzz-log FILE --fuzz-work FOLDER
+    python benchmarks/robustness.py --fuzz-log FILE... --fuzz-work FOLDER
 
-The second makes the section on fuzzing alone, of the log and the folder of an hour of tests/fuzz/fuzz_decode.py;
+The second makes the section on fuzzing alone, of the logs and the folder of an hour of tests/fuzz/fuzz_decode.py;
 coverage is measured again on what it kept. The first leaves it as it is.
 """
 
@@ -37,7 +37,7 @@ FUZZING = "## Coverage-guided fuzzing of decode and info"
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("picture", type=Path, nargs="?")
-    parser.add_argument("--fuzz-log", type=Path)
+    parser.add_argument("--fuzz-log", type=Path, nargs="+")
     parser.add_argument("--fuzz-work", type=Path)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--cmyk-profile", type=Path)
@@ -58,15 +58,19 @@ def main() -> None:
     RESULT.write_text("\n".join(lines).rstrip() + "\n")
 
 
-def fuzzing(log: Path, work: Path | None) -> list[str]:
+def fuzzing(logs: list[Path], work: Path | None) -> list[str]:
     """The figures of a run of the coverage-guided fuzzer."""
-    text = log.read_text(errors="replace")
-    done = re.search(r"Done (\d+) runs in (\d+) second", text)
+    text = "\n".join(log.read_text(errors="replace") for log in logs)
+    units, rates = (
+        [int(n) for n in re.findall(rf"stat::{name}: +(\d+)", text)]
+        for name in ("number_of_executed_units", "average_exec_per_sec")
+    )
+    assert len(units) == len(logs), "a run is not over"
+    minutes = sum(n / rate for n, rate in zip(units, rates, strict=True)) / 60
     slowest = re.findall(r"slowest case: ([\d.]+) s", text)
-    failures = len(re.findall(r"^(?:==\d+== ERROR|.*Uncaught Python exception)", text, re.MULTILINE))
-    assert done, "the run is not over"
+    failures = len(re.findall(r"^SUMMARY: libFuzzer", text, re.MULTILINE))
     rows = [
-        ["executions", f"{int(done[1]):,} in {int(done[2]) // 60} minutes"],
+        ["executions", f"{sum(units):,} in {minutes:.0f} minutes"],
         ["failures", str(failures)],
         ["slowest case", f"{max(map(float, slowest)):.3f} s of the processor"],
     ]

@@ -73,7 +73,10 @@ def open_and_decode(data: bytes) -> bool:
 
 
 def _open_by_pillow(data: bytes) -> None:
-    with contextlib.suppress(OSError), Image.open(io.BytesIO(data), formats=["COMPASS"]) as picture:
+    with (
+        contextlib.suppress(OSError, Image.DecompressionBombError),
+        Image.open(io.BytesIO(data), formats=["COMPASS"]) as picture,
+    ):
         picture.layer = 0
         picture.load()
 

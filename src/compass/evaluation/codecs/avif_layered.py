@@ -2,6 +2,7 @@
 
 The encoder makes the lower layers with its own downscaler, not the bicubic one, and decodes them enlarged to the whole
 picture; here they are reduced again. So their PSNR is capped: compare the last layer alone.
+The quality is the quantiser, 0 to 63, smaller is better: given `-q`, libaom takes another one above the first layer.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _MAX_LAYERS, _MAX_HALVINGS = 4, 3
 @dataclass(frozen=True)
 class LayeredAVIF:
     name: str = "avif-layered"
-    qualities: Sequence[float] = (15, 25, 35, 45, 55, 65, 75)
+    qualities: Sequence[float] = (59, 54, 48, 42, 34, 26)
 
     def settings(self) -> Settings:
         programs.find("avifenc", "avifdec")
@@ -36,7 +37,7 @@ class LayeredAVIF:
             raise UnavailableError("this avifenc cannot code layers: version 1.2 or later is needed")
         return {
             "program": programs.first_line("avifenc", "--version"),
-            "command": f"avifenc {' '.join(_OPTIONS)} (and for each layer) --scaling-mode:u 1/N -q:u QUALITY",
+            "command": f"avifenc {' '.join(_OPTIONS)}, then for each layer --scaling-mode:u 1/N --min:u Q --max:u Q",
         }
 
     def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
@@ -48,8 +49,9 @@ class LayeredAVIF:
             Image.fromarray(pyramid[-1]).save(source)
             command: list[str | Path] = ["avifenc", *_OPTIONS]
             for k, count in enumerate(counts):
-                suffix = ":u" if k else ""
-                command += [f"--scaling-mode{suffix}", f"1/{2**count}", f"-q{suffix}", str(round(quality)), source]
+                suffix, quantiser = ":u" if k else "", str(round(quality))
+                command += [f"--scaling-mode{suffix}", f"1/{2**count}"]
+                command += [f"--min{suffix}", quantiser, f"--max{suffix}", quantiser, source]
             _, encoding = timed(lambda: programs.run(*command, coded))
             layers: list[CodedLayer] = []
             for k, end in enumerate(layer_ends(coded.read_bytes(), len(counts))):
