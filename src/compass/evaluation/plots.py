@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -18,7 +19,8 @@ _DASHES = ("-", "--", ":", "-.")
 
 def curves(results: Sequence[Result], layer: int, title: str) -> str:
     """One layer of several codecs, as the text of an SVG picture; published curves of whole pictures in grey."""
-    figure, axes = plt.subplots(figsize=(7.2, 4.6), layout="constrained")
+    height = max(4.6, 0.3 + 0.175 * len(results))  # room for a line of the legend for each
+    figure, axes = plt.subplots(figsize=(10.5, height), layout="constrained")
     for i, result in enumerate(result for result in results if result.reference):
         rates, psnrs = zip(*sorted(result.final), strict=True)
         label = f"{result.name} (published, one layer)"
@@ -35,15 +37,21 @@ def curves(results: Sequence[Result], layer: int, title: str) -> str:
             marker=_MARKERS[i % len(_MARKERS)],
             markersize=4,
             linewidth=2.2 if result.name == "compass" else 1.2,
-            label=result.name if measured else f"{result.name} ({result.source})",
+            zorder=3 if result.name == "compass" else 2,
+            label=result.name if measured else f"{_short(result.name)}, {result.source}",
         )
         if result.name == "compass":
             ours.append(points)
     _limit(axes, ours)
     axes.set(xlabel="bits per pixel of this layer, all bytes up to it", ylabel="PSNR, dB", title=title)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, loc="lower right")
+    figure.legend(fontsize=7.5, loc="outside right center", frameon=False)
     return _svg(figure)
+
+
+def _short(name: str) -> str:
+    """A name without the settings in its middle: those are in the table."""
+    return re.sub(r" \([^)]*,[^)]*\)", "", name)
 
 
 def _limit(axes: plt.Axes, ours: list[Points]) -> None:

@@ -15,9 +15,10 @@ from compass.evaluation.visuals import Visual
 from compass.picture.files import write_bytes
 
 _STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
-th, td { border-bottom: 1px solid #ddd; padding: .3rem .7rem; text-align: right; white-space: nowrap; }
+th, td { border-bottom: 1px solid #ddd; padding: .3rem .6rem; text-align: right; white-space: nowrap; }
+th, td { font-size: .9rem; }
 th:first-child, td:first-child { text-align: left; }
 th { background: #f5f5f5; }
 figure { margin: 1rem 0; } figcaption { color: #555; font-size: .9rem; }
