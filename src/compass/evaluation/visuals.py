@@ -20,7 +20,7 @@ from compass.picture.pyramid import Pixels, Size, pyramid, sizes_from_scales
 
 _SCALES = (1 / 4, 1 / 2, 1.0)
 _MANY = (3, 4, 5, 6, 9)
-_CROP = 176  # pixels a side
+_CROP = 160  # pixels a side: four fit beside one another
 _SHOWN = 2  # times as large
 _SEARCH = 8  # steps towards the wanted number of bytes
 
