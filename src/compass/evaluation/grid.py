@@ -16,9 +16,11 @@ from PIL import Image
 
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
+from compass.evaluation.evaluate import picture_paths
 from compass.evaluation.results import Points, Result
 from compass.model import model as models
 from compass.picture.fidelity import psnr
+from compass.picture.files import read_picture
 from compass.picture.pyramid import Size, pyramid
 
 Row = dict[str, Any]
@@ -53,15 +55,14 @@ def measure(
     folder: Path, qualities: list[float], model: str | None, processes: int, middles: Sequence[float] = MIDDLES
 ) -> list[Row]:
     """A row per picture and quality: bytes and PSNR of every layer of every case, and of every size alone."""
-    jobs = [(path, q, model, middles) for path in sorted(folder.glob("*.png")) for q in qualities]
+    jobs = [(path, q, model, middles) for path in picture_paths(folder) for q in qualities]
     with ProcessPoolExecutor(processes) as pool:
         return list(pool.map(_measure_picture, *zip(*jobs, strict=True)))
 
 
 def _measure_picture(path: Path, quality: float, model: str | None, middles: Sequence[float]) -> Row:
     loaded = models.load(model, threads=1)
-    with Image.open(path) as source:
-        picture = source.convert("RGB")
+    picture = read_picture(path).convert("RGB")
     cases: dict[str, Row] = {}
     alone: dict[str, tuple[int, float]] = {}
     for name, scales in chains(middles).items():
