@@ -19,10 +19,12 @@ from PIL import Image
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
 from compass.codec.layer import to_planes
+from compass.evaluation.evaluate import picture_paths
 from compass.model import model as models
 from compass.model.hyperprior import HyperpriorCoder
 from compass.model.model import Model
 from compass.picture.fidelity import psnr
+from compass.picture.files import read_picture
 from compass.picture.pyramid import sizes_from_scales
 from options import command_line, describe, folder_parser
 
@@ -33,7 +35,7 @@ QUALITIES = (1.0, 2.0, 3.0, 4.0)
 
 def main() -> None:
     options = folder_parser().parse_args()
-    paths = sorted(options.folder.glob("*.png"))
+    paths = picture_paths(options.folder)
     with ProcessPoolExecutor(options.processes) as pool:
         results = list(pool.map(measure_picture, paths, [options.model] * len(paths)))
     model = models.load(options.model)
@@ -56,8 +58,7 @@ def mean(tables: list[Any]) -> Any:
 
 def measure_picture(path: Path, name: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
     model = models.load(name, threads=1)
-    with Image.open(path) as source:
-        picture = source.convert("RGB")
+    picture = read_picture(path).convert("RGB")
     prediction = {
         f"quality {quality:g}": {f"{ratio:g}": predict(picture, quality, ratio, model) for ratio in RATIOS}
         for quality in QUALITIES

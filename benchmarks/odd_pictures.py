@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,8 @@ from PIL import Image, ImageCms, ImageDraw, ImageFont
 from compass.errors import CompassError
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_picture
+from options import COMPASS
 
-COMPASS = [sys.executable, "-m", "compass"]
 SIDE = 120
 
 

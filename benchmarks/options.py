@@ -9,6 +9,8 @@ from pathlib import Path
 
 from compass.model.model import Model
 
+COMPASS = [sys.executable, "-m", "compass"]  # the command line, as a process of its own
+
 
 def folder_parser() -> argparse.ArgumentParser:
     """FOLDER [--model NAME] [--processes N]."""

@@ -26,8 +26,8 @@ from PIL import Image
 
 import compass
 from compass.errors import CompassError
-from odd_pictures import COMPASS, contact_sheet, make, round_trip
-from options import command_line, table
+from odd_pictures import contact_sheet, make, round_trip
+from options import COMPASS, command_line, table
 
 ROOT = Path(__file__).parent.parent
 RESULT = ROOT / "results" / "robustness.md"

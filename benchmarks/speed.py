@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from options import COMPASS
+
 ROOT = Path(__file__).parent.parent
-COMPASS = [sys.executable, "-m", "compass"]
 RUNS = 5
 
 

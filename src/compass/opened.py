@@ -12,7 +12,7 @@ from typing import IO, Any
 from PIL import Image
 
 from compass.bitstream import boxes, container
-from compass.bitstream.source import BytesSource, FileSource
+from compass.bitstream.source import BytesSource, FileSource, Source
 from compass.codec import decoder
 from compass.codec.layer import finish_layer
 from compass.codec.metadata import from_boxes
@@ -35,20 +35,16 @@ class LayeredFile:
         model: str | Path | None = None,
         threads: int = 0,
     ) -> None:
-        self._file: IO[bytes] | None = None
-        if isinstance(source, (bytes, bytearray, memoryview)):
-            self._source: BytesSource | FileSource = BytesSource(bytes(source))
-        else:
-            if isinstance(source, (str, os.PathLike)):
-                source = self._file = open_bytes(Path(source))
-            try:
-                self._source = FileSource(source)
-            except BaseException:
-                self.close()
-                raise
         self._model_name, self._threads = model, threads
         self._last: tuple[int, Pixels, bytes] | None = None  # the layer decoded last: the next one needs it
+        self._file: IO[bytes] | None = None
+        if isinstance(source, (str, os.PathLike)):
+            source = self._file = open_bytes(Path(source))
         try:
+            if isinstance(source, (bytes, bytearray, memoryview)):
+                self._source: Source = BytesSource(bytes(source))
+            else:
+                self._source = FileSource(source)
             self.header = container.read_header(self._source)
         except BaseException:
             self.close()
@@ -87,12 +83,9 @@ class LayeredFile:
         """How many layers there are to their last byte."""
         return decoder.whole_layers(self._source, self.header)
 
-    def smallest_layer(self, width: int = 1, height: int = 1) -> int:
-        """The smallest layer of at least this size, or the largest one that is whole. Warns if the file is cut."""
-        for k in range(self.whole_layers):
-            if self.sizes[k][0] >= width and self.sizes[k][1] >= height:
-                return k
-        return decoder.choose_layer(self._source, self.header, None)
+    def fitting_layer(self, width: float, height: float = 1) -> int | None:
+        """The smallest layer of at least this size, None if there is none."""
+        return next((k for k, (w, h) in enumerate(self.sizes) if w >= width and h >= height), None)
 
     def decode(self, layer: int | None = None, *, width: int | None = None) -> Image.Image:
         """A layer as a Pillow picture, by default the largest that is whole; warns if the file is cut within a layer.
@@ -117,18 +110,16 @@ class LayeredFile:
         return models.load_for(self.header.model_hash, self._model_name, self._threads)
 
     def _decode(self, layer: int) -> tuple[Pixels, bytes]:
-        last, below, opacity = self._last if self._last and self._last[0] <= layer else (-1, None, b"")
-        for k in range(last + 1, layer + 1):
-            payload, opacity = container.read_layer(self._source, self.header, k)
-            planes = decoder.decode_payload(payload, self.header.layers[k], below, self._model)
-            below = finish_layer(planes, self.header.colour)
-        assert below is not None
-        self._last = layer, below, opacity
-        return below, opacity
+        if self._last is None or self._last[0] != layer:
+            known = self._last[:2] if self._last and self._last[0] < layer else None
+            planes, opacity = decoder.decode_planes(self._source, self.header, layer, self._model, known)
+            self._last = layer, finish_layer(planes, self.header.colour), opacity
+        return self._last[1:]
 
     def _at_width(self, width: int) -> Image.Image:
         decoder.check_width(width, self.size)
-        image = self.decode(self.smallest_layer(width))
+        layer = self.fitting_layer(width)
+        image = self.decode(layer if layer is not None and layer < self.whole_layers else None)
         height = height_by_aspect(width, self.size)
         if image.size == (width, height):
             return image

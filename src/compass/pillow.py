@@ -82,9 +82,9 @@ class CompassImageFile(ImageFile.ImageFile):
         """Chooses the smallest layer of at least `size`; before any pixel is loaded. The mode stays."""
         if not self.tile or size is None:
             return None
-        fitting = [k for k, (width, height) in enumerate(self.layer_sizes) if width >= size[0] and height >= size[1]]
-        if fitting and fitting[0] < self._layer:
-            self._choose(fitting[0])
+        fitting = self._opened.fitting_layer(*size)
+        if fitting is not None and fitting < self._layer:
+            self._choose(fitting)
             return self.mode, (0, 0, *self._size)
         return None
 

@@ -23,22 +23,22 @@ def whole_layers(data: bytes | Source, header: container.Header) -> int:
     return sum(header.span(k)[1] <= size for k in range(len(header.layers)))
 
 
-def decode_pixels(data: bytes | Source, header: container.Header, layer: int, model: Model) -> Pixels:
-    """Layer `layer` of a file, [H, W, 3]. Raises FormatError on damaged data."""
-    return finish_layer(decode_planes(data, header, layer, model), header.colour)
+def decode_planes(
+    data: bytes | Source, header: container.Header, layer: int, model: Model, known: tuple[int, Pixels] | None = None
+) -> tuple[Floats, bytes]:
+    """Layer `layer` of a file before rounding, [3, H, W] in about [0, 1], and its coded opacity.
 
-
-def decode_planes(data: bytes | Source, header: container.Header, layer: int, model: Model) -> Floats:
-    """Layer `layer` of a file before rounding, [3, H, W] in about [0, 1]. Raises FormatError on damaged data."""
-    below = decode_pixels(data, header, layer - 1, model) if layer else None
-    payload, _ = container.read_layer(data, header, layer)
-    return decode_payload(payload, header.layers[layer], below, model)
-
-
-def decode_payload(payload: bytes, entry: container.LayerEntry, below: Pixels | None, model: Model) -> Floats:
-    """One layer from its payload and the decoded layer below it, [3, H, W] before rounding. Raises FormatError."""
+    known: the number of a lower layer that is decoded already, and its pixels. Raises FormatError on damaged data.
+    """
+    below: Pixels | None = None
+    if known is not None and known[0] == layer - 1:
+        below = known[1]
+    elif layer:
+        below = finish_layer(decode_planes(data, header, layer - 1, model, known)[0], header.colour)
+    payload, opacity = container.read_layer(data, header, layer)
+    entry = header.layers[layer]
     size = (entry.height, entry.width)
-    return codec_of(model, below).decode(payload, size, entry.quality, predict_layer(model, below, size))
+    return codec_of(model, below).decode(payload, size, entry.quality, predict_layer(model, below, size)), opacity
 
 
 def to_image(pixels: Pixels, opacity: bytes, header: container.Header) -> Image.Image:

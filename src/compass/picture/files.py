@@ -8,14 +8,12 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from PIL import Image, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from compass.errors import InputError
-from compass.picture.metadata import EXIF_DIRECTORIES, EXIF_ERRORS, Metadata
+from compass.picture.metadata import EXIF_ERRORS, Metadata
 from compass.picture.modes import to_codable, warn_of_lost_bits
 
 _WRITTEN = {
@@ -33,7 +31,6 @@ _WRITTEN = {
 PICTURE_SUFFIXES = frozenset(_WRITTEN)
 STANDARD = Path("-")
 _OPAQUE = ("BMP", "PPM")
-_TIFF_XMP = 700
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -79,29 +76,10 @@ def picture_bytes(picture: Image.Image, path: Path) -> bytes:
     if picture.mode.endswith("A") and kind in _OPAQUE:
         raise InputError(f"{path}: the picture has opacity, which {kind} cannot hold")
     try:
-        picture.save(buffer, kind, **_save_options(Metadata.of(picture), kind))
+        picture.save(buffer, kind, **Metadata.of(picture).save_options(kind))
     except EXIF_ERRORS as error:
         raise InputError(f"{path}: the picture cannot be written in this format: {error}") from None
     return buffer.getvalue()
-
-
-def _save_options(metadata: Metadata, kind: str) -> dict[str, Any]:
-    """Arguments of `Image.save`: PNG and TIFF take XMP in ways of their own."""
-    options: dict[str, Any] = dict(metadata.as_info)
-    if metadata.xmp and kind == "PNG":
-        options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata.xmp.decode(errors="replace"))
-    if metadata.xmp and kind == "TIFF":
-        tags = ImageFileDirectory_v2()
-        tags[_TIFF_XMP], tags.tagtype[_TIFF_XMP] = metadata.xmp, 1
-        if metadata.exif:
-            exif = Image.Exif()
-            exif.load(metadata.exif)
-            for tag, value in exif.items():
-                tags[tag] = exif.get_ifd(tag) if tag in EXIF_DIRECTORIES else value
-            options.pop("exif")
-        options["tiffinfo"] = tags
-    return options
 
 
 def read_bytes(path: Path) -> bytes:

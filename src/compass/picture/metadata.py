@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _EXIF_PREFIX = b"Exif\0\0"  # of JPEG's segment, not of the data
-_PNG_XMP = "XML:com.adobe.xmp"
+_PNG_XMP, _TIFF_XMP = "XML:com.adobe.xmp", 700
 _ORIENTATION = 0x0112
 # Of a TIFF file's tags, what describes the picture and not the file; then the directories of EXIF and GPS.
 _DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
-EXIF_DIRECTORIES = (0x8769, 0x8825)
+_DIRECTORIES = (0x8769, 0x8825)
 EXIF_ERRORS = (SyntaxError, struct.error, TypeError, ValueError, KeyError, OSError, OverflowError, AttributeError)
 
 
@@ -51,6 +53,24 @@ class Metadata:
         given = self.given
         return given if self.exif is None else given | {"exif": _EXIF_PREFIX + self.exif}
 
+    def save_options(self, kind: str) -> dict[str, Any]:
+        """Arguments of `Image.save` for a format by Pillow's name: PNG and TIFF take XMP in ways of their own."""
+        options: dict[str, Any] = dict(self.as_info)
+        if self.xmp and kind == "PNG":
+            options["pnginfo"] = PngInfo()
+            options["pnginfo"].add_itxt(_PNG_XMP, self.xmp.decode(errors="replace"))
+        if self.xmp and kind == "TIFF":
+            tags = ImageFileDirectory_v2()
+            tags[_TIFF_XMP], tags.tagtype[_TIFF_XMP] = self.xmp, 1
+            if self.exif:
+                exif = Image.Exif()
+                exif.load(self.exif)
+                for tag, value in exif.items():
+                    tags[tag] = exif.get_ifd(tag) if tag in _DIRECTORIES else value
+                options.pop("exif")
+            options["tiffinfo"] = tags
+        return options
+
     @property
     def profile_matters(self) -> bool:
         """Whether the picture looks wrong to a program that takes it for sRGB."""
@@ -79,10 +99,10 @@ def exif_of_tags(picture: Image.Image) -> bytes | None:
         for tag in _DESCRIPTIVE:
             if tag in tags:
                 kept[tag] = tags[tag]
-        for directory in EXIF_DIRECTORIES:
+        for directory in _DIRECTORIES:
             if values := dict(tags.get_ifd(directory)):
                 kept.get_ifd(directory).update(values)
-        return kept.tobytes() if dict(kept) or any(kept.get_ifd(d) for d in EXIF_DIRECTORIES) else None
+        return kept.tobytes() if dict(kept) or any(kept.get_ifd(d) for d in _DIRECTORIES) else None
     except EXIF_ERRORS:
         return None
 

@@ -25,6 +25,7 @@ _CONVERTED = {
     "HSV": "RGB",
 }
 _BY_PROFILE = ("CMYK", "LAB")
+_LOST_BITS = "the picture has 16 bits a channel and is coded with 8"
 
 
 def to_codable(picture: Image.Image) -> Image.Image:
@@ -66,14 +67,14 @@ def _upright(picture: Image.Image) -> Image.Image:
 def warn_of_lost_bits(picture: Image.Image) -> None:
     """Warns if Pillow, when it loads the pixels, will cut 16 bits of colour to 8."""
     if any(";16" in str(tile[3]) for tile in getattr(picture, "tile", [])) and not picture.mode.startswith("I"):
-        warnings.warn("the picture has 16 bits a channel and is coded with 8", stacklevel=2)
+        warnings.warn(_LOST_BITS, stacklevel=2)
 
 
 def _to_8_bits(picture: Image.Image) -> Image.Image:
     values = np.asarray(picture).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise InputError("pictures with grey levels outside 0 to 65535 cannot be coded")
-    warnings.warn("the picture has 16 bits a channel and is coded with 8", stacklevel=3)
+    warnings.warn(_LOST_BITS, stacklevel=3)
     converted = Image.fromarray(((values + 128) // 257).astype(np.uint8))
     converted.info = dict(picture.info)
     transparent = converted.info.pop("transparency", None)

@@ -23,6 +23,7 @@ from compass.evaluation.codecs.contract import CodedLayer, CodedPicture, Setting
 from compass.picture.pyramid import Pixels
 
 _OPTIONS = ("-c", "aom", "-s", "4", "-y", "444", "--cicp", "1/13/1", "-a", "tune=psnr", "-j", "1", "--layered")
+_LAYER = "--scaling-mode:u 1/N --min:u QUALITY --max:u QUALITY"
 _MAX_LAYERS, _MAX_HALVINGS = 4, 3
 
 
@@ -37,7 +38,7 @@ class LayeredAVIF:
             raise UnavailableError("this avifenc cannot code layers: version 1.2 or later is needed")
         return {
             "program": programs.first_line("avifenc", "--version"),
-            "command": f"avifenc {' '.join(_OPTIONS)}, then for each layer --scaling-mode:u 1/N --min:u Q --max:u Q",
+            "command": f"avifenc {' '.join(_OPTIONS)} (and for each layer) {_LAYER}",
         }
 
     def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:

@@ -53,7 +53,7 @@ class Compass(_OfModel):
         layers: list[CodedLayer] = []
         below = 0
         for k, entry in enumerate(header.layers):
-            planes, decoding = timed(partial(decode_planes, data, header, k, model))
+            (planes, _), decoding = timed(partial(decode_planes, data, header, k, model))
             end = header.span(k)[1]
             coded = CodedPicture(
                 bytes=end - below,
