@@ -1,0 +1,163 @@
+"""Commands that need an extra: training and exporting models, measuring codecs, reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from compass.cli_options import Force, ModelName, check_target, parse_number
+from compass.errors import InputError
+
+
+def train(
+    stage: Annotated[str, typer.Argument(help="base, predictor, residual or joint.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run; a run found there is resumed.")],
+    data: Annotated[list[Path], typer.Option(help="Folders or tar shards of training pictures; may be repeated.")],
+    valid: Annotated[list[Path] | None, typer.Option(help="Folders of validation pictures.")] = None,
+    profile: Annotated[str, typer.Option(help="fast, paper or tiny.")] = "fast",
+    start: Annotated[
+        list[str] | None,
+        typer.Option(help="Weights to start from: FILE, PART=FILE, or PART=OTHER:FILE (another part's weights)."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Budget in steps.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.001, help="Budget in minutes of training.")] = None,
+    pause: Annotated[
+        float | None, typer.Option(min=0.001, help="Stop after so many minutes; the same command goes on from there.")
+    ] = None,
+    rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    crop: Annotated[int, typer.Option(min=16, help="Side of the training crops.")] = 128,
+    batch: Annotated[int, typer.Option(min=1, help="Crops per step.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of all random draws.")] = 0,
+    quality: Annotated[
+        float | None, typer.Option(min=0, max=6, help="Train this quality alone: a fixed-lambda model.")
+    ] = None,
+    ema: Annotated[float, typer.Option(min=0, max=1, help="Decay of the averaged weights, per step.")] = 0.999,
+    warmup: Annotated[int, typer.Option(min=1, help="Steps over which the learning rate rises.")] = 200,
+    precision: Annotated[str | None, typer.Option(help="bf16 or fp32; default bf16 on a GPU, fp32 on a CPU.")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile (needs a C++ compiler).")] = False,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many pictures.")] = None,
+) -> None:
+    """Train one stage of a model (needs the extra "train"). On several GPUs: torchrun -m compass train ..."""
+    if (steps is None) == (minutes is None):
+        raise typer.BadParameter("give a budget: either --steps or --minutes")
+    run = _import_extra("training.run", "train")
+    schedule = _import_extra("training.loop", "train").Schedule(
+        steps or 0, minutes, rate, warmup=warmup, ema=ema, seed=seed
+    )
+    figures = run.train(
+        run.Run(
+            stage, profile, data, valid or [], out, schedule, crop, batch, start or [],
+            threads=threads, limit=limit, quality=quality, precision=precision, compile=compile,
+            pause=pause,
+        )
+    )  # fmt: skip
+    if figures:
+        typer.echo(json.dumps(figures))
+
+
+def export(
+    weights: Annotated[Path, typer.Argument(help="weights.pt of a training run.")],
+    target: Annotated[Path, typer.Argument(help="The model file to write, NAME.model.")],
+    profile: Annotated[str, typer.Option(help="Profile of the weights.")] = "fast",
+    card: Annotated[Path | None, typer.Option(help="JSON with what the model card should say.")] = None,
+    start: Annotated[list[str] | None, typer.Option(help="Parts to take from other runs, PART=FILE.")] = None,
+    base_only: Annotated[bool, typer.Option(help="Leave out the enhancement layers.")] = False,
+    quality: Annotated[float | None, typer.Option(min=0, max=6, help="The only one that it was trained for.")] = None,
+    force: Force = False,
+) -> None:
+    """Turn trained weights into a model file (needs the extra "train")."""
+    check_target(target, force)
+    run, exporting = _import_extra("training.run", "train"), _import_extra("training.export", "train")
+    net = run.build(profile)
+    run.load_parts(net, [str(weights), *(start or [])])
+    try:
+        details = json.loads(card.read_text()) if card else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{card} is no card in JSON: {error}") from None
+    details = {"name": target.stem, "profile": profile, **({} if quality is None else {"quality": quality}), **details}
+    exporting.export_model(net, target, details, base_only)
+
+
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures.")],
+    codec: Annotated[str, typer.Option(help="compass, jpeg2000, simulcast-webp, single-avif, ...")],
+    out: Annotated[Path, typer.Option(help="The file of results, JSON.")],
+    scales: Annotated[str, typer.Option(help="Ascending fractions of the picture's size.")] = "1/4,1/2,1",
+    qualities: Annotated[
+        str | None, typer.Option(help="In the codec's own measure: 1,2,3,4. [default: the codec's usual ones]")
+    ] = None,
+    model: ModelName = None,
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Cut layer sizes off to whole pixels instead of rounding them.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Pictures measured at once.")] = 1,
+    programs: Annotated[
+        list[Path] | None, typer.Option(help="Folders of programs that are not on the path; may be repeated.")
+    ] = None,
+    force: Force = False,
+) -> None:
+    """Measure a codec on a folder of pictures: bytes, PSNR, MS-SSIM, seconds (needs the extra "eval")."""
+    check_target(out, force)
+    parsed_scales = tuple(parse_number(text, "scale") for text in scales.split(","))
+    os.environ["PATH"] = os.pathsep.join([*(str(path.resolve()) for path in programs or []), os.environ["PATH"]])
+    chosen = () if qualities is None else tuple(parse_number(text, "quality") for text in qualities.split(","))
+    module = _import_extra("evaluation.evaluate", "eval")
+    work = module.Evaluation(folder, codec, parsed_scales, chosen, model, truncate)
+    command = f"compass evaluate {folder.name} --codec {codec} --scales {scales}"
+    command += f" --qualities {qualities}" if qualities else ""
+    command += f" --model {Path(model).name}" if model else ""
+    command += " --truncate" if truncate else ""
+    if not sys.stderr.isatty():
+        module.evaluate(work, out, command, processes)
+        return
+    with typer.progressbar(length=1, label=codec, file=sys.stderr) as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.length = of
+            bar.update(done - bar.pos)
+
+        module.evaluate(work, out, command, processes, progress)
+
+
+def report(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results of evaluate, or recorded points.")],
+    out: Annotated[Path, typer.Option(help="A folder, for report.md and report.html.")],
+    layers_of: Annotated[
+        list[Path] | None, typer.Option(help="Show a picture's layers, 3 to 9 of them; may be repeated.")
+    ] = None,
+    crops_of: Annotated[
+        list[Path] | None, typer.Option(help="Show a crop of a picture, all codecs at equal bits; may be repeated.")
+    ] = None,
+    against: Annotated[
+        str, typer.Option(help="Codecs beside this one in the crops.")
+    ] = "simulcast-webp,simulcast-avif",
+    stand_in: Annotated[
+        str | None, typer.Option(help="A data set to fill those of the paper's tables with, whose own is absent.")
+    ] = None,
+    model: ModelName = None,
+    force: Force = False,
+) -> None:
+    """Turn files of results into tables, curves and pictures (needs the extra "eval")."""
+    check_target(out / "report.html", force)
+    module, visuals = _import_extra("evaluation.report", "eval"), _import_extra("evaluation.visuals", "eval")
+    results = module.read_results(files)
+    shown = [visual for path in layers_of or [] for visual in visuals.all_layers(path, model)]
+    shown += [visuals.crops(path, against.split(","), model) for path in crops_of or []]
+    module.write_report(results, out, shown, stand_in)
+
+
+def _import_extra(module: str, extra: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(f"compass.{module}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("compass"):
+            raise
+        raise InputError(f"this needs {error.name}: install compass-codec[{extra}]") from None

@@ -1,0 +1,65 @@
+"""Arguments and options that commands share, and what their texts mean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compass.errors import InputError
+
+
+def _path(text: str) -> Path:
+    """`-` alone is standard input or output; a file of that name is `./-`."""
+    return Path(text).absolute() if text != "-" and Path(text) == Path("-") else Path(text)
+
+
+Input = Annotated[Path, typer.Argument(parser=_path, metavar="IN", help="A file; - is standard input.")]
+Output = Annotated[
+    Path,
+    typer.Argument(
+        parser=_path, metavar="OUT", help="A file that does not exist, unless with --force; - is standard output."
+    ),
+]
+ModelName = Annotated[str | None, typer.Option("--model", help="A shipped model's name, or a model file.")]
+Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads of the networks; 0: one per processor.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail where a cut file would cause a warning.")]
+
+
+def check_target(target: Path, force: bool) -> None:
+    """Raises InputError if there is a file already that is not to be overwritten."""
+    try:
+        exists = target != Path("-") and target.exists()
+    except OSError as error:
+        raise InputError(f"{target} cannot be written: {error.strerror}") from None
+    if exists and not force:
+        raise InputError(f"{target} exists already; --force overwrites it")
+
+
+def parse_number(text: str, what: str) -> float:
+    """A number or a fraction."""
+    numerator, slash, denominator = text.partition("/")
+    try:
+        return float(numerator) / float(denominator) if slash else float(numerator)
+    except (ValueError, ZeroDivisionError):
+        raise typer.BadParameter(f"{text!r} is not a {what}") from None
+
+
+def parse_bytes(text: str) -> int:
+    """A size like 700, 50kB or 1.5MB in bytes."""
+    match = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]+)?)\s*(|k|M|G)(i?)B?", text.strip(), re.IGNORECASE)
+    if not match:
+        raise typer.BadParameter(f"{text!r} is not a size in bytes like 700, 50kB or 1.5MB")
+    unit = (1024 if match[3] else 1000) ** ("", "k", "m", "g").index(match[2].lower())
+    return int(float(match[1]) * unit)
+
+
+def parse_size(text: str) -> tuple[int, int | None]:
+    """Width and height of 320x200; no height of 320x."""
+    width, _, height = text.partition("x")
+    if not re.fullmatch(r"[0-9]{1,7}x([0-9]{1,7})?", text):
+        raise typer.BadParameter(f"{text!r} is not a size like 320x or 320x200")
+    return int(width), int(height) if height else None
