@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import compass
 from compass.model.model import Model
 
 ROOT = Path(__file__).parent.parent
@@ -65,3 +66,14 @@ def tiny_model_path(tiny_net, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tiny_model_path: Path) -> Model:
     return Model(tiny_model_path, threads=1)
+
+
+@pytest.fixture
+def coded(tiny_model_path):
+    """Codes a picture and decodes a layer of it."""
+
+    def code(picture, layer=None, scales=(0.5, 1), **options):
+        data = compass.encode(picture, scales, 4, tiny_model_path, **options)
+        return compass.decode(data, layer, model=tiny_model_path)
+
+    return code

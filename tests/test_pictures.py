@@ -1,38 +1,22 @@
-"""Pictures of every mode, with opacity and metadata, through the codec and back."""
+"""Pictures of every mode, with and without opacity, through the codec and back."""
 
 from __future__ import annotations
 
 import io
-import warnings
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, features
-from PIL.PngImagePlugin import PngInfo
+from PIL import Image, ImageCms
 
 import compass
 from compass.bitstream import container
 from compass.bitstream.alpha import decode_alpha, encode_alpha
-from compass.bitstream.boxes import Box
 from compass.errors import FormatError, InputError
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_picture, write_picture
-from compass.picture.metadata import Metadata
 from tests.cmyk_profile import cmyk_profile
-from tests.test_cli import compass as run
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-@pytest.fixture
-def coded(tiny_model_path):
-    """Codes a picture and decodes a layer of it."""
-
-    def code(picture, layer=None, scales=(0.5, 1), **options):
-        data = compass.encode(picture, scales, 4, tiny_model_path, **options)
-        return compass.decode(data, layer, model=tiny_model_path)
-
-    return code
 
 
 def faded(parrots: Image.Image) -> Image.Image:
@@ -164,141 +148,11 @@ def test_lab_by_its_profile(coded, parrots):
     assert "icc_profile" not in decoded.info  # it is sRGB now
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_orientation_is_applied_and_forgotten(orientation, coded, parrots, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010E] = orientation, "two parrots"
-    parrots.save(tmp_path / "p.png", exif=exif)
-    decoded = coded(read_picture(tmp_path / "p.png"))
-    assert decoded.size == ((320, 240) if orientation < 5 else (240, 320))
-    kept = Image.Exif()
-    kept.load(decoded.info["exif"])
-    assert kept[0x010E] == "two parrots"
-    assert kept.get(0x0112, 1) == 1
-    upright = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}[orientation]
-    expected = parrots if upright is None else parrots.transpose(Image.Transpose(upright))
-    assert psnr(np.asarray(decoded), np.asarray(expected)) > 22
-
-
-METADATA = {"icc_profile": SRGB, "exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0", "xmp": b"<x:xmpmeta/>"}
-
-
-def test_metadata_places(parrots, tiny_model_path):
-    picture = parrots.copy()
-    picture.info.update(METADATA, icc_profile=b"a wide gamut")
-
-    def sides(place):
-        data = compass.encode(picture, [0.5, 1], 1, tiny_model_path, metadata=place)
-        boxes = compass.info(data)["boxes"]
-        small = compass.decode(compass.extract(data, 0), model=tiny_model_path)
-        assert compass.decode(data, 0, model=tiny_model_path).info == small.info
-        found = {name: compass.decode(data, model=tiny_model_path).info.get(name) for name in METADATA}
-        assert found == (dict.fromkeys(METADATA) if place == "none" else {**METADATA, "icc_profile": b"a wide gamut"})
-        return [[b["type"] for b in boxes if b["place"] == side] for side in ("front", "back")], sorted(small.info)
-
-    assert sides("auto") == ([["ICCP"], ["EXIF", "XMP"]], ["icc_profile"])
-    assert sides("front") == ([["ICCP", "EXIF", "XMP"], []], ["exif", "icc_profile", "xmp"])
-    assert sides("back") == ([[], ["ICCP", "EXIF", "XMP"]], [])
-    assert sides("none") == ([[], []], [])
-    picture.info["icc_profile"] = SRGB
-    assert compass.info(compass.encode(picture, [1], 1, tiny_model_path))["boxes"][0]["place"] == "back"
-    with pytest.raises(InputError, match="cannot be placed at 'middle'"):
-        sides("middle")
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
-def test_metadata_through_the_command_line(suffix, parrots, tiny_model_path, tmp_path):
-    if suffix == ".avif" and not features.check("avif"):
-        pytest.skip("this Pillow has no AVIF")
-    exif = Image.Exif()
-    exif[0x010E] = "two parrots"
-    xmp = PngInfo()
-    xmp.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta/>")
-    parrots.save(tmp_path / "in.png", exif=exif, icc_profile=SRGB, pnginfo=xmp)
-    model = ("--model", tiny_model_path)
-    assert run("encode", "in.png", "p.cmps", *model, cwd=tmp_path).stderr == ""
-    assert run("decode", "p.cmps", "out" + suffix, *model, cwd=tmp_path).stderr == ""
-    with Image.open(tmp_path / ("out" + suffix)) as written:
-        assert written.info["icc_profile"] == SRGB
-        assert written.getexif()[0x010E] == "two parrots"
-        assert Metadata.of(written).xmp == b"<x:xmpmeta/>"
-    assert "EXIF" in run("info", "p.cmps", cwd=tmp_path).stdout
-    assert run("encode", "in.png", "s.cmps", "--strip", *model, cwd=tmp_path).stderr == ""
-    assert "EXIF" not in run("info", "s.cmps", cwd=tmp_path).stdout
-
-
-def test_exif_of_tiff_tags(parrots, coded, tmp_path):
-    exif = Image.Exif()
-    exif[0x010E] = "two parrots"
-    exif.get_ifd(0x8769)[0x9003] = "2026:01:01 00:00:00"
-    parrots.save(tmp_path / "p.tif", exif=exif.tobytes())
-    decoded = coded(read_picture(tmp_path / "p.tif"))
-    decoded.info["xmp"] = b"<x/>"
-    write_picture(decoded, tmp_path / "out.tif")
-    with Image.open(tmp_path / "out.tif") as written:
-        assert written.info["xmp"] == b"<x/>"
-        tags = written.getexif()
-        assert tags.get_ifd(0x8769) == {0x9003: "2026:01:01 00:00:00"}
-    for kept in (decoded.getexif(), tags):
-        assert kept[0x010E] == "two parrots"
-
-
-@pytest.mark.parametrize("exif", [b"garbage here", b"M", b"MM\0*", b"MM\0*\0\0\0\x08\xff\xff"])
-def test_exif_that_cannot_be_read_is_left_out_with_a_warning(exif, parrots, tiny_model_path, tmp_path):
-    parrots.save(tmp_path / "p.jpg", exif=b"Exif\0\0" + exif)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        picture = read_picture(tmp_path / "p.jpg")
-        data = compass.encode(picture, [0.1], 1, tiny_model_path)
-    assert compass.info(data)["boxes"] == [] or "exif" in picture.info
-    layer = container.LayerData(320, 240, 96, b"")
-    header = container.read_header(data)
-    layer = container.LayerData(32, 24, header.layers[0].quality, container.read_payload(data, header, 0))
-    hostile = container.write(header.model_hash, "RGB", [layer], [Box(b"EXIF", exif)])
-    (tmp_path / "h.cmps").write_bytes(hostile)
-    for suffix in (".png", ".jpg", ".tif", ".webp"):
-        result = run("decode", "h.cmps", "o" + suffix, "--model", tiny_model_path, cwd=tmp_path)
-        assert result.returncode == 0
-        assert "Traceback" not in result.stderr
-
-
-def test_an_orientation_in_a_file_is_ignored(parrots, tiny_model_path):
-    exif = Image.Exif()
-    exif[0x0112], exif[0x010E] = 6, "two parrots"
-    data = compass.encode(parrots, [0.1], 1, tiny_model_path)
-    header = container.read_header(data)
-    layer = container.LayerData(32, 24, header.layers[0].quality, container.read_payload(data, header, 0))
-    written = container.write(header.model_hash, "RGB", [layer], [Box(b"EXIF", exif.tobytes())])
-    decoded = compass.decode(written, model=tiny_model_path)
-    assert decoded.size == (32, 24)
-    assert 0x0112 not in decoded.getexif()
-    assert decoded.getexif()[0x010E] == "two parrots"
-
-
-def test_metadata_of_wrong_types_and_sizes(parrots, tiny_model_path):
-    picture = parrots.copy()
-    picture.info.update(icc_profile="text", exif=5, xmp=7)
-    assert compass.info(compass.encode(picture, [0.1], 1, tiny_model_path))["boxes"] == []
-    picture.info["xmp"] = bytes((1 << 24) + 1)
-    with pytest.raises(InputError, match="the picture's xmp has 16777217 bytes"):
-        compass.encode(picture, [0.1], 1, tiny_model_path)
-    assert compass.encode(picture, [0.1], 1, tiny_model_path, metadata="none")
-    for size in ((0, 5), (5, 0)):
-        with pytest.raises(InputError, match="the picture has no pixels"):
-            compass.encode(Image.new("I", size), model=tiny_model_path)
-
-
 @pytest.mark.parametrize("suffix", [".bmp", ".ppm", ".jpg"])
 def test_opacity_is_not_dropped_where_it_cannot_be_written(suffix, parrots, tmp_path):
     with pytest.raises(InputError, match=r"out\.(bmp|ppm): the picture has opacity|cannot write mode RGBA"):
         write_picture(faded(parrots), tmp_path / ("out" + suffix))
     assert not any(tmp_path.iterdir())
-
-
-def test_a_linear_profile_called_srgb_matters():
-    assert not Metadata(icc_profile=SRGB).profile_matters
-    assert Metadata(icc_profile=SRGB.replace("sRGB".encode("utf-16-be"), "line".encode("utf-16-be"))).profile_matters
-    assert Metadata(icc_profile=b"no profile").profile_matters
 
 
 def test_coded_opacity():
