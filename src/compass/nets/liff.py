@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compass.nets.predictor import AxisTensors
 
-FEATURES, HIDDEN = 64, 256
-_GROWTH, _BLOCKS = 32, 4
+_BLOCKS = 4
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Channels of an implicit function; the defaults are the paper's."""
+
+    features: int = 64  # F, of the RDN
+    growth: int = 32  # of a convolution in a dense block
+    hidden: int = 256  # of the MLP
+
+    @property
+    def unfolded(self) -> int:
+        """Features of a 3x3 neighbourhood, 9F."""
+        return 9 * self.features
+
+
+PAPER_WIDTHS = Widths()
 
 
 class ResidualDenseBlock(nn.Module):
-    """Four 3x3 convolutions with dense concatenation, fused and added to the input. [B, 64, h, w] -> same."""
+    """Four 3x3 convolutions with dense concatenation, fused and added to the input. [B, F, h, w] -> same."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: int, growth: int) -> None:
         super().__init__()
-        widths = [FEATURES + i * _GROWTH for i in range(4)]
-        self.convs = nn.ModuleList(nn.Conv2d(a, _GROWTH, 3, padding=1) for a in widths)
-        self.fuse = nn.Conv2d(FEATURES + 4 * _GROWTH, FEATURES, 1)
+        widths = [features + i * growth for i in range(4)]
+        self.convs = nn.ModuleList(nn.Conv2d(a, growth, 3, padding=1) for a in widths)
+        self.fuse = nn.Conv2d(features + 4 * growth, features, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         dense = x
@@ -29,15 +47,15 @@ class ResidualDenseBlock(nn.Module):
 
 
 class RDN(nn.Module):
-    """Residual dense network (Zhang et al., CVPR 2018) without its upsampler. [B, 3, h, w] -> [B, 64, h, w]."""
+    """Residual dense network (Zhang et al., CVPR 2018) without its upsampler. [B, 3, h, w] -> [B, F, h, w]."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: int, growth: int) -> None:
         super().__init__()
-        self.first = nn.Conv2d(3, FEATURES, 3, padding=1)
-        self.second = nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
-        self.blocks = nn.ModuleList(ResidualDenseBlock() for _ in range(_BLOCKS))
+        self.first = nn.Conv2d(3, features, 3, padding=1)
+        self.second = nn.Conv2d(features, features, 3, padding=1)
+        self.blocks = nn.ModuleList(ResidualDenseBlock(features, growth) for _ in range(_BLOCKS))
         self.fuse = nn.Sequential(
-            nn.Conv2d(_BLOCKS * FEATURES, FEATURES, 1), nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
+            nn.Conv2d(_BLOCKS * features, features, 1), nn.Conv2d(features, features, 3, padding=1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,7 +68,7 @@ class RDN(nn.Module):
 
 
 def unfold_features(encoder: nn.Module, x: Tensor) -> Tensor:
-    """Unfolded 3x3 neighbourhoods of a picture's features: [B, 3, h, w] in [0, 1] -> [B, 576, h, w]."""
+    """Unfolded 3x3 neighbourhoods of a picture's features: [B, 3, h, w] in [0, 1] -> [B, 9F, h, w]."""
     u = F.unfold(encoder(2.0 * x - 1.0), 3, padding=1)
     return u.reshape(x.shape[0], -1, x.shape[2], x.shape[3])
 
@@ -63,19 +81,18 @@ def cell_size(rows: AxisTensors, columns: AxisTensors) -> Tensor:
 class LIFF(nn.Module):
     """A filter per high-resolution pixel, generated from the features under it, its position and the ratio.
 
-    The direct form applies an MLP of 580 inputs per high-resolution pixel. `forward` computes the same in the
-    factorised form: with u the 576 unfolded features of a low-resolution pixel and h the last hidden layer,
+    The direct form applies an MLP of 9F + 4 inputs per high-resolution pixel. `forward` computes the same in the
+    factorised form: with u the 9F unfolded features of a low-resolution pixel and h the last hidden layer,
     out_c = sum_h h_h Q_{h,c} + u . b_c, where Q_{h,c} = sum_j W_{j,c,h} u_j depends on the low-resolution pixel
     alone, and so does the feature part of the first layer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Widths = PAPER_WIDTHS) -> None:
         super().__init__()
-        unfolded = 9 * FEATURES
-        self.encoder = RDN()
-        self.first = nn.Linear(unfolded + 4, HIDDEN)
-        self.middle = nn.ModuleList(nn.Linear(HIDDEN, HIDDEN) for _ in range(3))
-        self.last = nn.Linear(HIDDEN, 3 * unfolded)
+        self.encoder = RDN(widths.features, widths.growth)
+        self.first = nn.Linear(widths.unfolded + 4, widths.hidden)
+        self.middle = nn.ModuleList(nn.Linear(widths.hidden, widths.hidden) for _ in range(3))
+        self.last = nn.Linear(widths.hidden, 3 * widths.unfolded)
 
     @staticmethod
     def position(rows: AxisTensors, columns: AxisTensors) -> Tensor:
@@ -87,14 +104,14 @@ class LIFF(nn.Module):
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
         u = unfold_features(self.encoder, x)
-        unfolded = u.shape[1]
         first, last = self.first, self.last
-        content = F.conv2d(u, first.weight[:, :unfolded, None, None])  # [B, 256, h, w]
-        w = last.weight.reshape(unfolded, 3, HIDDEN).permute(1, 2, 0).reshape(3 * HIDDEN, unfolded)
-        q = F.conv2d(u, w[:, :, None, None])  # [B, 3 * 256, h, w]
+        unfolded, hidden_width = u.shape[1], last.in_features
+        content = F.conv2d(u, first.weight[:, :unfolded, None, None])  # [B, hidden, h, w]
+        w = last.weight.reshape(unfolded, 3, hidden_width).permute(1, 2, 0).reshape(3 * hidden_width, unfolded)
+        q = F.conv2d(u, w[:, :, None, None])  # [B, 3 hidden, h, w]
         bias = F.conv2d(u, last.bias.reshape(unfolded, 3).T[:, :, None, None])  # [B, 3, h, w]
 
-        local = self.position(rows, columns) @ first.weight[:, unfolded:].T + first.bias  # [H, W, 256]
+        local = self.position(rows, columns) @ first.weight[:, unfolded:].T + first.bias  # [H, W, hidden]
         hidden = self._nearest(content, rows, columns) + local.permute(2, 0, 1)
         for layer in self.middle:
             assert isinstance(layer, nn.Linear)
@@ -106,8 +123,8 @@ class LIFF(nn.Module):
         return torch.cat(parts, dim=1) + self._nearest(bias, rows, columns)
 
     def forward_direct(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
-        """The same by the definition, one filter of 576 x 3 per pixel: slow, for tests and cost tables."""
-        u = self._nearest(unfold_features(self.encoder, x), rows, columns).permute(0, 2, 3, 1)  # [B, H, W, 576]
+        """The same by the definition, one filter of 9F x 3 per pixel: slow, for tests and cost tables."""
+        u = self._nearest(unfold_features(self.encoder, x), rows, columns).permute(0, 2, 3, 1)  # [B, H, W, 9F]
         position = self.position(rows, columns).expand(*u.shape[:3], 4)
         hidden = torch.cat((u, position), dim=-1)
         for layer in (self.first, *self.middle):

@@ -6,25 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compass.nets.liff import FEATURES, HIDDEN, RDN, cell_size, unfold_features
+from compass.nets.liff import PAPER_WIDTHS, RDN, Widths, cell_size, unfold_features
 from compass.nets.predictor import AxisTensors
 
 
 class LIIF(nn.Module):
     """A colour per high-resolution pixel, as the average of what the four low-resolution pixels around it predict.
 
-    Each of the four answers alone: an MLP of its 576 unfolded features, the relative position and the cell size
+    Each of the four answers alone: an MLP of its 9F unfolded features, the relative position and the cell size
     yields a colour; the answers are weighted bilinearly (the area of the opposite rectangle). The feature part of
     the first layer depends on the low-resolution pixel alone and is computed there, which changes nothing but the
     cost. Features, widths and cell decoding as in LIFF.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Widths = PAPER_WIDTHS) -> None:
         super().__init__()
-        self.encoder = RDN()
-        self.first = nn.Linear(9 * FEATURES + 4, HIDDEN)
-        self.middle = nn.ModuleList(nn.Linear(HIDDEN, HIDDEN) for _ in range(3))
-        self.last = nn.Linear(HIDDEN, 3)
+        self.encoder = RDN(widths.features, widths.growth)
+        self.first = nn.Linear(widths.unfolded + 4, widths.hidden)
+        self.middle = nn.ModuleList(nn.Linear(widths.hidden, widths.hidden) for _ in range(3))
+        self.last = nn.Linear(widths.hidden, 3)
 
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""

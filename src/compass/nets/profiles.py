@@ -12,7 +12,7 @@ from compass.nets.compass import Codec, Compass
 from compass.nets.factorized import FactorizedCodec
 from compass.nets.fast import fast_transforms
 from compass.nets.hyperprior import HyperpriorCodec
-from compass.nets.liff import LIFF
+from compass.nets.liff import LIFF, Widths
 from compass.nets.liif import LIIF
 from compass.nets.paper import paper_transforms
 from compass.nets.predictor import SeparablePredictor
@@ -42,6 +42,10 @@ def _paper() -> HyperpriorCodec:
     return HyperpriorCodec(paper_transforms())
 
 
+def _paper_small() -> HyperpriorCodec:
+    return HyperpriorCodec(paper_transforms(n=64, m=96))
+
+
 def _tiny(conditional: bool = False) -> HyperpriorCodec:
     return HyperpriorCodec(
         fast_transforms(channels=32, latent=48, hyper=8, down=1, up=1, hyper_channels=16, conditional=conditional)
@@ -52,11 +56,17 @@ def _tiny_predictor() -> SeparablePredictor:
     return SeparablePredictor(channels=8, blocks=1, rank=2, hidden=8)
 
 
+_SMALL_WIDTHS = Widths(features=32, growth=16, hidden=128)
+
 PROFILES = {
     "fast": Profile(_fast, SeparablePredictor, partial(_fast, conditional=True), warm_start=True),
     "paper": Profile(_paper, LIFF, _paper),
     "paper-liif": Profile(_paper, LIIF, _paper),  # the ablation of supplement B.6
     "factorized": Profile(FactorizedCodec),  # a peer of the paper: a base codec alone
+    # the same at a quarter of the cost, for comparisons at convergence on a CPU
+    "paper-small": Profile(_paper_small, partial(LIFF, _SMALL_WIDTHS), _paper_small),
+    "paper-small-liif": Profile(_paper_small, partial(LIIF, _SMALL_WIDTHS), _paper_small),
+    "factorized-small": Profile(partial(FactorizedCodec, n=64, m=96)),
     # for tests
     "tiny": Profile(_tiny, _tiny_predictor, partial(_tiny, conditional=True), warm_start=True),
     "tiny-factorized": Profile(lambda: FactorizedCodec(8, 12)),
