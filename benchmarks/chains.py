@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from compass.evaluation.evaluate import picture_paths
-from compass.nets.compass import Compass
+from compass.nets.layered import CompassNet
 from compass.picture.files import read_picture
 from compass.training.run import build, load_parts
 from compass.training.stages import balanced, lambdas, reduce
@@ -58,7 +58,7 @@ def middle(path: Path) -> Tensor:
     return torch.from_numpy(np.array(picture.crop((x, y, x + width, y + height)))).permute(2, 0, 1)[None] / 255.0
 
 
-def cost(net: Compass, picture: Tensor, ratios: list[float], quality: float) -> float:
+def cost(net: CompassNet, picture: Tensor, ratios: list[float], quality: float) -> float:
     """All bits of a chain and the distortion of its last layer."""
     height, width = picture.shape[2:]
     pyramid = [reduce(picture, (max(1, round(height / r)), max(1, round(width / r)))) for r in ratios]

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from compass.nets.compass import Compass
+from compass.nets.layered import CompassNet
 from compass.nets.fast import DepthwiseBlock, fast_transforms
 from compass.nets.functional import add_noise
 from compass.nets.gdn import GDN
@@ -38,10 +38,10 @@ class NoisyCodec(HyperpriorCodec):
         return add_noise(y) if self.training else super().quantise(y, means)
 
 
-def activation(make: Callable[[int], nn.Module]) -> Callable[[Compass], None]:
+def activation(make: Callable[[int], nn.Module]) -> Callable[[CompassNet], None]:
     """Another activation in the spatial branch of every block."""
 
-    def change(net: Compass) -> None:
+    def change(net: CompassNet) -> None:
         for block in net.base.modules():
             if isinstance(block, DepthwiseBlock):
                 block.spatial[1] = make(block.expand.in_channels)  # type: ignore[index]
@@ -64,7 +64,7 @@ def no_change(_: object) -> None:
 
 
 # name: (crop, batch, peak rate, precision, change of the networks, change of the trainer)
-Trial = tuple[int, int, float, str, Callable[[Compass], None], Callable[[Trainer], None]]
+Trial = tuple[int, int, float, str, Callable[[CompassNet], None], Callable[[Trainer], None]]
 _PLAIN: Trial = (128, 4, 3e-3, "bf16", no_change, no_change)
 TRIALS: dict[str, Trial] = {
     "reference: 128x128, batch 4, peak 3e-3, bf16": _PLAIN,
@@ -104,7 +104,7 @@ def run_trial(name: str, data: Path, valid: Path, pixels: float, limit: int) -> 
     steps = round(pixels / (crop**2 * batch))
     torch.manual_seed(0)
     codec = (NoisyCodec if name.startswith("noise") else HyperpriorCodec)(fast_transforms())
-    net = Compass(codec, None, None)
+    net = CompassNet(codec, None, None)
     change_net(net)
     with tempfile.TemporaryDirectory() as folder:
         valid_pictures = [p for i, p in enumerate(sorted(valid.iterdir())) if i % 2 and p.suffix == ".png"]

@@ -1,4 +1,4 @@
-"""Shared pictures and a tiny model: untrained but for a block transform, small enough to build in a second."""
+"""Shared pictures and a tiny model: untrained but for a block transform."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from compass.model.model import Model
 
 ROOT = Path(__file__).parent.parent
 PARROTS = ROOT / "tests" / "data" / "parrots.png"  # 320x240, from Kodak's picture 23
+CONFORMANCE = ROOT / "conformance"
+TINY_MODEL = CONFORMANCE / "tiny.model"
 
 
 @pytest.fixture(scope="session")
@@ -55,12 +57,19 @@ def tiny_net(parrots: Image.Image):
 
 
 @pytest.fixture(scope="session")
-def tiny_model_path(tiny_net, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported_model(tiny_net, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """The model file of `tiny_net`."""
     from compass.training.export import export_model
 
-    path = tmp_path_factory.mktemp("model") / "tiny.model"
-    export_model(tiny_net, path, {"name": "tiny"})
-    return path
+    path = tmp_path_factory.mktemp("model") / "exported.model"
+    export_model(tiny_net, path, "exported", {})
+    return Model(path, threads=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_path() -> Path:
+    """A model file as users have them, made of such networks."""
+    return TINY_MODEL
 
 
 @pytest.fixture(scope="session")

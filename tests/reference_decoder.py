@@ -1,12 +1,11 @@
-"""A second decoder of the format, up to symbols and opacity, written from docs/format.md alone.
+"""A second decoder of the format, up to symbols and opacity, written from docs/reference/format.md alone.
 
 Plain Python integers: no numpy, no constriction, nothing of the package. Slow, and easy to check against the text.
 """
 
 from __future__ import annotations
 
-import ast
-import io
+import json
 import struct
 import zipfile
 import zlib
@@ -15,7 +14,8 @@ from math import prod
 from typing import Any
 
 Volume = list[list[list[int]]]  # [channel][row][column]
-FORMATS = {"<i4": "i", "<i8": "q", "<f8": "d"}
+Arrays = dict[str, Any]
+FORMATS = {"int8": "b", "int16": "h", "int32": "i", "int64": "q", "float32": "f", "float64": "d"}
 
 
 @dataclass
@@ -163,28 +163,19 @@ class Ans:
 # The model file's tables
 
 
-def read_arrays(data: bytes) -> dict[str, tuple[tuple[int, ...], Any]]:
-    """An npz archive: shape and flat values of every array."""
-    arrays = {}
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        for name in archive.namelist():
-            content = archive.read(name)
-            assert content[:8] == b"\x93NUMPY\x01\0"
-            (length,) = struct.unpack("<H", content[8:10])
-            head = ast.literal_eval(content[10 : 10 + length].decode("latin1"))
-            assert not head["fortran_order"]
-            body, shape, kind = content[10 + length :], head["shape"], head["descr"]
-            if kind.startswith("<U"):
-                size = 4 * int(kind[2:])
-                parts = [body[i : i + size].decode("utf-32-le") for i in range(0, len(body), size)]
-                values: Any = [part.rstrip("\0") for part in parts]
-            else:
-                values = list(struct.unpack(f"<{prod(shape)}{FORMATS[kind]}", body))
-            arrays[name.removesuffix(".npy")] = (shape, values)
+def read_entropy_model(model: zipfile.ZipFile, part: str) -> Arrays:
+    """The entropy model of a codec: its description, with flat values and shape of every array."""
+    description = json.loads(model.read(f"decoder/{part}/entropy.json"))
+    content = model.read(f"decoder/{part}/entropy.bin")
+    arrays = dict(description)
+    for name, entry in description["arrays"].items():
+        kind = f"<{prod(entry['shape'])}{FORMATS[entry['type']]}"
+        values = struct.unpack_from(kind, content, entry["offset"])
+        arrays[name] = tuple(entry["shape"]), list(values)
     return arrays
 
 
-def tables(arrays: dict[str, Any], name: str) -> list[list[int]]:
+def tables(arrays: Arrays, name: str) -> list[list[int]]:
     """The frequency tables y or z."""
     lengths, values = arrays[f"{name}_lengths"][1], arrays[f"{name}_frequencies"][1]
     starts = [sum(lengths[:i]) for i in range(len(lengths))]
@@ -243,25 +234,26 @@ def shuffle(x: Volume) -> Volume:
     ]
 
 
-def hyper_synthesis(arrays: dict[str, Any], z: Volume) -> Volume:
+def hyper_synthesis(arrays: Arrays, z: Volume) -> Volume:
     medians = arrays["medians"][1]
     x = [[[saturate(v * 2**10 + m) for v in row] for row in plane] for plane, m in zip(z, medians, strict=True)]
-    for number, kind in enumerate(arrays["layers"][1]):
-        name, _, slope = kind.partition(" ")
-        if name == "shuffle":
+    for number, step in enumerate(arrays["hyper_synthesis"]):
+        kind = step["kind"]
+        if kind == "pixel_shuffle":
             x = shuffle(x)
-        elif name == "leaky":
-            x = [[[v if v >= 0 else v * int(slope) // 2**14 for v in row] for row in plane] for plane in x]
+        elif kind == "leaky_relu":
+            x = [[[v if v >= 0 else v * step["slope"] // 2**14 for v in row] for row in plane] for plane in x]
         else:
-            step = {"conv": convolve, "deconv": convolve_up}[name]
-            x = step(x, arrays[f"weight{number}"], arrays[f"bias{number}"][1])
+            run = {"convolution": convolve, "transposed_convolution": convolve_up}[kind]
+            name = f"hyper_synthesis.{number}"
+            x = run(x, arrays[f"{name}.weight"], arrays[f"{name}.bias"][1])
     return x
 
 
 def decode_symbols(model: zipfile.ZipFile, file: File, number: int) -> tuple[list[int], list[int]]:
     """Symbols of z and of y of one layer, in raster order, channel by channel."""
     layer = file.layers[number]
-    arrays = read_arrays(model.read(("residual" if number else "base") + "/entropy.npz"))
+    arrays = read_entropy_model(model, "residual" if number else "base")
     y_size = -(-layer.height // 16), -(-layer.width // 16)
     z_size = -(-y_size[0] // 4), -(-y_size[1] // 4)
     stream = Ans(layer.payload)

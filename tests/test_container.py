@@ -58,9 +58,9 @@ def test_round_trip(layers, colour, front, back):
     assert container.read_boxes(data, header) == (front + back, False)
     assert header.model_hash == HASH
     assert header.colour == colour
-    for k, (width, height, quality, payload, opacity) in enumerate(layers):
+    for k, (width, height, quality_code, payload, opacity) in enumerate(layers):
         entry = header.layers[k]
-        assert (entry.width, entry.height, entry.quality) == (width, height, quality)
+        assert (entry.width, entry.height, entry.quality_code) == (width, height, quality_code)
         assert container.read_layer(data, header, k) == (payload, opacity or b"")
 
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from compass.codec.encoder import encode_layers
-from compass.model import model as models
+from compass.model import store
 from compass.picture.fidelity import psnr
 from compass.picture.pyramid import pyramid, sizes_from_scales
 from tests.conftest import ROOT
@@ -26,28 +26,30 @@ def test_rate_and_psnr(quality):
     with Image.open(ROOT / "examples" / "kodim23.png") as source:
         picture = source.convert("RGB")
     sizes = sizes_from_scales(picture.size, [1 / 4, 1 / 2, 1])
-    data, layers = encode_layers(picture, sizes, [quality] * 3, models.load())
+    data, layers = encode_layers(picture, sizes, [quality] * 3, store.load())
     accumulated = len(data) - sum(len(layer.payload) for layer in layers)
     for layer, target, (size, fidelity) in zip(layers, pyramid(picture, sizes), GOLDEN[quality], strict=True):
         accumulated += len(layer.payload)
         assert accumulated == pytest.approx(size, rel=0.005)
-        assert psnr(layer.picture, target) == pytest.approx(fidelity, abs=0.02)
+        assert psnr(layer.pixels, target) == pytest.approx(fidelity, abs=0.02)
     assert accumulated == len(data)
 
 
 def test_the_figures_in_results_are_of_this_model():
-    model = models.load()
+    model = store.load()
     for name in ("kodak/compass", "kodak/single-compass", "exact", "grid", "layers"):
         content = json.loads((ROOT / "results" / f"{name}.json").read_text())
         assert (content.get("model") or content["settings"])["hash"] == model.hash.hex(), name
-    assert model.card["kodak"] == json.loads((ROOT / "docs" / "models" / "fast.json").read_text())["kodak"]
+    assert (
+        model.card["kodak"] == json.loads((ROOT / "docs" / "development" / "models" / "fast.json").read_text())["kodak"]
+    )
 
 
 def test_the_model_is_small_and_its_tables_are_whole():
-    model = models.load()
+    model = store.load()
     assert model.path.stat().st_size < 16_000_000
     for codec in (model.base, model.residual):
-        latent = codec.latent
-        assert len(latent.y_tables) == 64
-        assert np.all(np.diff([table.reach for table in latent.y_tables]) >= 0)
-        assert np.all(np.diff(latent.log_gain, axis=0).mean(axis=1) > 0)  # a better quality has finer steps
+        entropy_model = codec.entropy_model
+        assert len(entropy_model.y_tables) == 64
+        assert np.all(np.diff([table.reach for table in entropy_model.y_tables]) >= 0)
+        assert np.all(np.diff(entropy_model.log_gain, axis=0).mean(axis=1) > 0)  # a better quality has finer steps

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compass.bitstream.entropy import Decoder, Encoder, Table, quantise_probabilities
+from compass.entropy.ans import Decoder, Encoder
+from compass.entropy.tables import FrequencyTable, quantise_probabilities
 from compass.errors import FormatError, InputError
 
 
-def laplace_table(reach: int, scale: float) -> Table:
+def laplace_table(reach: int, scale: float) -> FrequencyTable:
     p = np.exp(-np.abs(np.arange(-reach, reach + 1)) / scale)
-    return Table(quantise_probabilities(np.append(p / p.sum(), 1e-4)))
+    return FrequencyTable(quantise_probabilities(np.append(p / p.sum(), 1e-4)))
 
 
 TABLES = [laplace_table(1, 0.2), laplace_table(7, 2.0), laplace_table(100, 30.0)]
@@ -46,7 +47,7 @@ def test_size_is_the_ideal_one_within_a_percent_or_eight_bytes(count):
 def test_the_coder_uses_exactly_our_integer_frequencies():
     # A symbol of frequency f costs 24 - log2 f bits: with 200,000 copies a unit of f = 3 would show as 47,000 bits.
     frequencies = np.array([3, (1 << 24) - 12, 5, 4], np.int64)
-    table = Table(frequencies)
+    table = FrequencyTable(frequencies)
     for value, frequency in ((-1, 3), (1, 5)):
         encoder = Encoder()
         encoder.put(np.full(200_000, value), table)
@@ -66,7 +67,7 @@ def test_quantised_probabilities_are_positive_and_sum_to_the_precision():
 
 def test_a_table_must_sum_to_the_precision():
     with pytest.raises(ValueError, match="sum to 2\\^24"):
-        Table(np.array([1, 2, 3, 4]))
+        FrequencyTable(np.array([1, 2, 3, 4]))
 
 
 def test_values_beyond_the_escape_are_refused_not_clipped():

@@ -13,7 +13,7 @@ from compass.errors import InputError
 from compass.evaluation import evaluate as evaluation
 from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.avif_layered import layer_ends
-from compass.evaluation.codecs.by_compass import BaseCodec, Compass
+from compass.evaluation.codecs.by_compass import BaseCodec, CompassCodec
 from compass.evaluation.codecs.by_resolution import halvings, tile_part_ends
 from compass.evaluation.codecs.contract import UnavailableError
 from compass.evaluation.codecs.wrappers import Separate
@@ -53,7 +53,7 @@ def available(name: str):
         "jpeg2000",
         "htj2k",
         "avif-layered",
-        *(f"simulcast-{n}" for n in registry.PICTURE_CODECS),
+        *(f"simulcast-{n}" for n in registry.IMAGE_CODECS),
         "single-webp",
     ],
 )
@@ -78,7 +78,7 @@ def test_every_codec_codes_a_pyramid(name, parrots):
 
 
 def test_a_layered_file_has_its_header_in_the_first_layer(parrots, tiny_model_path):
-    layers = Compass(model=str(tiny_model_path)).code(pyramid(parrots, SIZES), 3)
+    layers = CompassCodec(model=str(tiny_model_path)).code(pyramid(parrots, SIZES), 3)
     assert layers[0].coded.bytes > layers[0].coded.payload_bytes
     assert [x.coded.bytes for x in layers[1:]] == [x.coded.payload_bytes for x in layers[1:]]
 
@@ -207,9 +207,9 @@ def test_an_evaluation_is_complete(folder, tiny_model_path, tmp_path):
 
 
 def read_hash(path):
-    from compass.model.file import read_card
+    from compass.model.file import ModelFile
 
-    return read_card(path)["hash"]
+    return ModelFile(path).manifest.hash.hex()
 
 
 def test_an_interrupted_evaluation_goes_on(folder, tmp_path, monkeypatch):

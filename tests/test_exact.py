@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from compass.model import exact
-from compass.model.scales import scale_table
-from compass.nets.exact import run_by_torch
-from compass.nets.hyperprior import HyperpriorCodec
+from compass.entropy import operations as exact
+from compass.entropy.scales import scale_table
+from compass.nets.exact_by_torch import run_by_torch
+from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.paper import paper_transforms
 from compass.nets.profiles import PROFILES
-from compass.training.export import latent_coder
+from compass.training.export import entropy_model
 
 
 @pytest.mark.parametrize("profile", ["fast", "paper"])
@@ -21,11 +21,11 @@ def test_numpy_and_torch_agree_to_the_last_bit_and_with_float_closely(profile):
     torch.manual_seed(0)
     codec = PROFILES[profile].base()
     rng = np.random.default_rng(0)
-    symbols = rng.integers(-30, 31, (codec.hyper, 3, 5))
-    coder = latent_coder(codec)
+    symbols = rng.integers(-30, 31, (codec.hyper_channels, 3, 5))
+    coder = entropy_model(codec)
     x = exact.from_symbols(symbols, coder.medians)
-    result = exact.run(coder.layers, x)
-    assert np.array_equal(result, run_by_torch(coder.layers, x))
+    result = exact.run(coder.hyper_synthesis, x)
+    assert np.array_equal(result, run_by_torch(coder.hyper_synthesis, x))
     with torch.no_grad():
         floats = codec.h_s(torch.from_numpy(symbols)[None].float())[0].numpy()
     assert np.abs(result / 1024 - floats).max() < 0.02 * max(1.0, np.abs(floats).max())
@@ -52,7 +52,7 @@ def test_levels_are_the_nearest_scales(tiny_net):
     """Both parametrisations choose the level whose standard deviation is nearest in the logarithm."""
     table = scale_table()
     for codec in (tiny_net.base, HyperpriorCodec(paper_transforms(), variable_rate=False)):
-        coder = latent_coder(codec)
+        coder = entropy_model(codec)
         wanted = np.array([0.01, 0.11, 0.5, 1.0, 3.3, 77.0, 255.0, 4000.0])
         level = np.searchsorted(coder.thresholds, np.rint(encode_scale(codec, wanted) * 1024), side="right")
         nearest = np.abs(np.log(table[:, None] / wanted)).argmin(axis=0)

@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from compass.model.model import Predictor
-from compass.model.session import open_session
+from compass.model.predictor import Predictor
 from compass.nets.liff import LIFF
 from compass.nets.liif import LIIF
 from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
@@ -32,10 +31,10 @@ def test_predictors(make):
 
 
 @pytest.mark.parametrize("conditional", [False, True])
-def test_transforms_of_a_whole_model(tiny_net, tiny_model, conditional):
+def test_transforms_of_a_whole_model(tiny_net, exported_model, conditional):
     """Encoder and decoder networks of the base, and of the residual codec, which also sees the prediction."""
     x, prediction = torch.rand(1, 3, 37, 50), torch.rand(1, 3, 37, 50)
-    codec, net = (tiny_model.residual, tiny_net.residual) if conditional else (tiny_model.base, tiny_net.base)
+    codec, net = (exported_model.residual, tiny_net.residual) if conditional else (exported_model.base, tiny_net.base)
     seen = [prediction] if conditional else []
     quality = torch.tensor([2.0])
     with torch.no_grad():
@@ -44,16 +43,18 @@ def test_transforms_of_a_whole_model(tiny_net, tiny_model, conditional):
         expected = net(x, quality, *seen).picture + (prediction if conditional else 0)
     context = prediction[0].numpy() if conditional else None
     picture = x[0].numpy() + (context if conditional else 0)
-    ours, hyper = codec.analyse(codec.transform(picture, context), 64)
+    unscaled = codec.analyse(picture, context)
+    ours, hyper = codec.scaled(unscaled, 64)
     assert np.allclose(ours, y[0].numpy(), atol=1e-4)
     assert np.allclose(hyper, z[0].numpy(), atol=1e-4)
-    coded = codec.encode(picture, 64, context)
-    assert np.abs(coded.picture - expected[0].numpy()).mean() < 1e-3  # a symbol on the edge may round the other way
-    assert np.array_equal(codec.decode(coded.payload, (37, 50), 64, context), coded.picture)
+    coded = codec.encode(unscaled, (37, 50), 64, context)
+    assert np.abs(coded.planes - expected[0].numpy()).mean() < 1e-3  # a symbol on the edge may round the other way
+    assert np.array_equal(codec.decode(coded.payload, (37, 50), 64, context)[0], coded.planes)
 
 
-def test_sessions_are_not_made_with_a_negative_number_of_threads(tiny_model):
+def test_networks_are_not_made_with_a_negative_number_of_threads():
     from compass.errors import InputError
+    from compass.model.runtime import Network
 
     with pytest.raises(InputError, match="-1 threads are impossible"):
-        open_session(tiny_model._members["predictor.onnx"], -1)
+        Network(b"", "predictor", -1)

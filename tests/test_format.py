@@ -11,16 +11,17 @@ from PIL import Image
 
 import compass
 from compass.bitstream import container
-from compass.bitstream.entropy import Encoder, Table
 from compass.codec.encoder import encode_layers
-from compass.model import exact
+from compass.entropy import operations as exact
+from compass.entropy.ans import Encoder
+from compass.entropy.tables import FrequencyTable
 from compass.model.model import Model
 from compass.picture.fidelity import psnr
 from tests import reference_decoder as reference
-from tests.conftest import PARROTS, ROOT
+from tests.conftest import CONFORMANCE, PARROTS, ROOT, TINY_MODEL
 
-EXAMPLE = ROOT / "tests" / "data" / "example.cmps"
-MODEL = ROOT / "tests" / "data" / "tiny.model"
+EXAMPLE = CONFORMANCE / "example.cmps"
+MODEL = TINY_MODEL
 
 
 def example_picture() -> Image.Image:
@@ -34,7 +35,7 @@ def example_picture() -> Image.Image:
 
 
 def test_the_example_of_the_text_is_the_file():
-    text = (ROOT / "docs" / "format.md").read_text()
+    text = (ROOT / "docs" / "reference" / "format.md").read_text()
     table = text.split("<!-- example -->")[1].split("<!-- end of example -->")[0]
     rows = re.findall(r"^\| (\d+) \| `([0-9a-f ]+)` \|", table, re.MULTILINE)
     position = 0
@@ -87,7 +88,7 @@ def test_the_second_decoder_finds_the_same_symbols(qualities, part, parrots, tin
         for k, codec in enumerate((model.base, model.residual)):
             entry = header.layers[k]
             payload = container.read_payload(data, header, k)
-            expected = codec.decode_latent(payload, (entry.height, entry.width), entry.quality)
+            expected = codec.decode_latent(payload, (entry.height, entry.width), entry.quality_code)
             z, y = reference.decode_symbols(archive, file, k)
             assert z == expected.hyper_symbols.ravel().tolist()
             assert y == expected.symbols.ravel().tolist()
@@ -106,7 +107,7 @@ def test_the_second_entropy_decoder_alone():
         groups.append((values, frequencies.tolist()))
     encoder = Encoder()
     for values, frequencies in groups:
-        encoder.put(values, Table(np.array(frequencies)))
+        encoder.put(values, FrequencyTable(np.array(frequencies)))
     stream = reference.Ans(encoder.finish())
     for values, frequencies in groups:
         assert stream.values(len(values), frequencies) == values.tolist()
@@ -119,11 +120,12 @@ def test_the_second_hyper_synthesis_alone():
     x = rng.integers(-(2**20), 2**20, (3, 4, 5))
     down = rng.integers(-(2**15), 2**15, (2, 3, 3, 3)).astype(float), rng.integers(-(2**30), 2**30, 2).astype(float)
     up = rng.integers(-(2**15), 2**15, (2, 4, 5, 5)).astype(float), rng.integers(-(2**30), 2**30, 4).astype(float)
-    layers = [exact.Convolution(*down), exact.LeakyReLU(164), exact.TransposedConvolution(*up), exact.PixelShuffle()]
-    arrays = {"medians": ((3,), [0, 5, -7]), "layers": ((4,), ["conv", "leaky 164", "deconv", "shuffle"])}
+    steps = [exact.Convolution(*down), exact.LeakyReLU(164), exact.TransposedConvolution(*up), exact.PixelShuffle()]
+    kinds = ["convolution", "leaky_relu", "transposed_convolution", "pixel_shuffle"]
+    arrays = {"medians": ((3,), [0, 5, -7]), "hyper_synthesis": [{"kind": kind, "slope": 164} for kind in kinds]}
     for number, (weight, bias) in ((0, down), (2, up)):
-        arrays[f"weight{number}"] = weight.shape, weight.astype(int).ravel().tolist()
-        arrays[f"bias{number}"] = bias.shape, bias.astype(int).tolist()
+        arrays[f"hyper_synthesis.{number}.weight"] = weight.shape, weight.astype(int).ravel().tolist()
+        arrays[f"hyper_synthesis.{number}.bias"] = bias.shape, bias.astype(int).tolist()
     symbols = (x >> 10).astype(np.int32)
-    expected = exact.run(layers, exact.from_symbols(symbols, np.array([0, 5, -7])))
+    expected = exact.run(steps, exact.from_symbols(symbols, np.array([0, 5, -7])))
     assert reference.hyper_synthesis(arrays, symbols.tolist()) == expected.tolist()

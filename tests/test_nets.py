@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from compass.nets.compass import Compass
 from compass.nets.compressai import load_compressai
-from compass.nets.factorized import FactorizedCodec
-from compass.nets.hyperprior import HyperpriorCodec
+from compass.nets.factorized_codec import FactorizedCodec
+from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.layered import CompassNet
 from compass.nets.liff import LIFF, unfold_features
 from compass.nets.liif import LIIF
 from compass.nets.macs import kmac_per_pixel
@@ -104,7 +104,7 @@ def test_recursion_over_any_layers_and_ratios(profile, sizes):
 
 def test_every_part_receives_a_gradient_through_the_chain():
     torch.manual_seed(0)
-    net: Compass = build("tiny").train()
+    net: CompassNet = build("tiny").train()
     torch.nn.init.normal_(net.predictor.leave.weight, std=0.1)
     layers = net([torch.rand(1, 3, 32, 32), torch.rand(1, 3, 64, 64)], [torch.tensor([2.5])] * 2)
     (layers[1].picture.mean() + sum(layer.bits_y.mean() + layer.bits_z.mean() for layer in layers)).backward()

@@ -15,15 +15,15 @@ from compass.bitstream import container
 from compass.codec.encoder import encode_layers
 from compass.errors import InputError, ModelError
 from compass.model.model import Model
-from compass.nets.factorized import FactorizedCodec
-from compass.training.export import export_model, factorized_coder
+from compass.nets.factorized_codec import FactorizedCodec
+from compass.training.export import export_model, factorized_model
 from compass.training.run import build
 
 
 @pytest.fixture(scope="module")
 def base_path(tiny_net, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("base") / "alone.model"
-    export_model(tiny_net, path, {"name": "alone"}, base_only=True)
+    export_model(tiny_net, path, "alone", {}, base_only=True)
     return path
 
 
@@ -34,7 +34,7 @@ def factorized() -> FactorizedCodec:
     codec = build("tiny-factorized").base
     torch.nn.init.normal_(codec.g_a[-1].weight, std=0.3)
     with torch.no_grad():
-        codec.entropy_bottleneck.quantiles[:, 0, 1] = torch.linspace(-1, 1, codec.latent)
+        codec.entropy_bottleneck.quantiles[:, 0, 1] = torch.linspace(-1, 1, codec.latent_channels)
     return codec
 
 
@@ -43,7 +43,7 @@ def factorized_path(factorized, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("factorized") / "factorized.model"
     net = build("tiny-factorized")
     net.base = factorized
-    export_model(net, path, {"name": "factorized"})
+    export_model(net, path, "factorized", {})
     return path
 
 
@@ -77,7 +77,7 @@ def test_a_factorized_prior_decodes_exactly(quality, size, factorized_path, parr
     model = Model(factorized_path, threads=1)
     picture = parrots.resize(size)
     data, (layer,) = encode_layers(picture, [size], [quality], model)
-    assert np.array_equal(np.asarray(compass.decode(data, model=factorized_path)), layer.picture)
+    assert np.array_equal(np.asarray(compass.decode(data, model=factorized_path)), layer.pixels)
     assert len(layer.payload) <= layer.ideal_bits / 8 + 8
 
 
@@ -88,18 +88,18 @@ def test_a_factorized_priors_rate_and_picture_are_the_networks(factorized, facto
     for quality in (0.5, 1.375, 4.0):  # one of them half-way between two tables
         with torch.no_grad():
             expected = factorized(x, torch.tensor([quality]))
-        coded = codec.encode(x[0].numpy(), round(quality * 32))
+        coded = codec.encode(codec.analyse(x[0].numpy()), (240, 320), round(quality * 32))
         assert coded.ideal_bits == pytest.approx(expected.bits_y.item(), rel=0.01)
-        assert np.abs(coded.picture - expected.picture[0].numpy()).mean() < 2e-3
+        assert np.abs(coded.planes - expected.picture[0].numpy()).mean() < 2e-3
         assert expected.bits_z.item() == 0
 
 
 def test_factorized_tables_follow_the_quality(factorized):
     """A finer step spreads a density over more symbols; the first and last tables of all are of their quality."""
-    coder = factorized_coder(factorized)
-    channels = factorized.latent
-    assert len(coder.frequencies) == 25 * channels
-    lengths = np.array([len(f) for f in coder.frequencies]).reshape(25, channels)
+    model = factorized_model(factorized)
+    channels = factorized.latent_channels
+    assert len(model.tables) == 25 * channels
+    lengths = np.array([len(table.frequencies) for table in model.tables]).reshape(25, channels)
     assert np.all(lengths[-1] > lengths[0])
     assert np.all(np.diff(lengths, axis=0) >= 0)
 
@@ -115,7 +115,7 @@ def test_gradients_reach_gain_and_density(factorized):
 
 def test_a_model_of_one_quality_says_so(tiny_net, parrots, tmp_path):
     path = tmp_path / "fixed.model"
-    export_model(tiny_net, path, {"name": "fixed", "quality": 2.0}, base_only=True)
+    export_model(tiny_net, path, "fixed", {"quality": 2.0}, base_only=True)
     assert compass.info(compass.encode(parrots, model=path))["layers"][0]["quality"] == 2.0
     with pytest.raises(InputError, match="the model fixed codes at quality 2 only, not 3"):
         compass.encode(parrots, [1], 3, path)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from compass.entropy.quality import LAMBDAS, lambda_of
 from compass.errors import InputError
-from compass.model.quality import LAMBDAS, lambda_of
 from compass.training.loop import Schedule
 from compass.training.machine import open_machine
 from compass.training.run import Run, build, make_trainer, train

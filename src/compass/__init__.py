@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from compass import models
     from compass.api import decode, encode, extract, info, open
-    from compass.opened import LayeredFile
+    from compass.layered_file import LayeredFile
 
-__all__ = ["LayeredFile", "decode", "encode", "extract", "info", "open"]
+__all__ = ["LayeredFile", "decode", "encode", "extract", "info", "models", "open"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `import compass` alone stays below the time of importing numpy.
+    if name == "models":
+        return import_module("compass.models")
     if name in __all__:
-        from compass import api, opened
+        from compass import api, layered_file
 
-        return getattr(opened if name == "LayeredFile" else api, name)
+        return getattr(layered_file if name == "LayeredFile" else api, name)
     if name == "__version__":
         return metadata.version("compass-codec")
     raise AttributeError(f"module 'compass' has no attribute {name!r}")

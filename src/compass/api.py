@@ -15,8 +15,8 @@ from compass.codec import search
 from compass.codec.encoder import LayerEncoder
 from compass.codec.metadata import to_boxes
 from compass.errors import InputError
-from compass.model import model as models
-from compass.opened import LayeredFile
+from compass.layered_file import LayeredFile
+from compass.model import store
 from compass.picture.metadata import Metadata
 from compass.picture.modes import to_codable
 from compass.picture.pyramid import complete_sizes, sizes_from_scales
@@ -43,13 +43,13 @@ def encode(
     target_size: instead, the best file of at most so many bytes. target_psnr: instead, the smallest file whose largest
     layer has so many dB. metadata: where colour profile, EXIF and XMP go: "front" of the layers, so that every prefix
     has them, to the "back", "none" to drop them, or "auto": a profile other than sRGB in front, the rest to the back.
-    model: name of a shipped model or a model file. threads: 0 for one per processor.
+    model: name or hash of an installed model (see `compass.models`), or a model file. threads: 0 for one per processor.
     Raises InputError on anything that cannot be coded, ModelError if there is no such model.
     """
     if sum(x is not None for x in (quality, target_size, target_psnr)) > 1:
         raise InputError("only one of quality, target size and target PSNR can be given")
     picture = to_codable(image if isinstance(image, Image.Image) else _from_array(image))
-    loaded = models.load(model, threads)
+    loaded = store.load(model, threads)
     if sizes is not None:
         layers = complete_sizes(picture.size, sizes)
     else:

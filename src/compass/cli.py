@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from compass import cli_lab
+from compass import cli_extras, cli_models
 from compass.cli_options import (
     Force,
     Input,
@@ -23,10 +23,10 @@ from compass.cli_options import (
     parse_number,
     parse_size,
 )
-from compass.errors import CompassError, CutFileWarning
+from compass.errors import CompassError, CutFileWarning, ModelNotFoundError
 
 if TYPE_CHECKING:
-    from compass.opened import LayeredFile
+    from compass.layered_file import LayeredFile
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -77,7 +77,8 @@ def encode(
         raise typer.BadParameter("give only one of --quality, --target-size and --target-psnr")
 
     from compass import api
-    from compass.picture.files import read_picture, write_bytes
+    from compass.files import write_bytes
+    from compass.picture.files import read_picture
 
     data = api.encode(
         read_picture(source),
@@ -90,7 +91,7 @@ def encode(
         model=model,
         threads=threads,
     )
-    write_bytes(data, target)
+    write_bytes(data, target, replace=force)
 
 
 @app.command()
@@ -115,7 +116,7 @@ def decode(
     format_of(target)
     _set_strict(strict)
     with _open(source, model=model, threads=threads) as opened:
-        write_picture(opened.decode(layer, width=width), target)
+        write_picture(opened.decode(layer, width=width), target, replace=force)
 
 
 @app.command()
@@ -153,14 +154,15 @@ def extract(
 ) -> None:
     """Cut a file after a layer, without coding anything again."""
     check_target(target, force)
-    from compass.picture.files import write_bytes
+    from compass.files import write_bytes
 
     with _open(source) as opened:
-        write_bytes(opened.extract(layer), target)
+        write_bytes(opened.extract(layer), target, replace=force)
 
 
-for command in (cli_lab.train, cli_lab.export, cli_lab.evaluate, cli_lab.report):
+for command in (cli_extras.train, cli_extras.export, cli_extras.evaluate, cli_extras.report):
     app.command()(command)
+app.add_typer(cli_models.app, name="models")
 
 
 @app.callback(invoke_without_command=True)
@@ -177,6 +179,9 @@ def main() -> None:
     warnings.showwarning = _show_warning
     try:
         app()
+    except ModelNotFoundError as error:
+        typer.echo(f"compass: {error}: install it with `compass models add`, or name its file with --model", err=True)
+        sys.exit(1)
     except (CompassError, CutFileWarning) as error:
         typer.echo(f"compass: {error}", err=True)
         sys.exit(1)
@@ -193,8 +198,8 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def _open(source: Path, **options: Any) -> LayeredFile:
-    from compass.opened import LayeredFile
-    from compass.picture.files import STANDARD, read_bytes
+    from compass.files import STANDARD, read_bytes
+    from compass.layered_file import LayeredFile
 
     return LayeredFile(read_bytes(source) if source == STANDARD else source, **options)
 

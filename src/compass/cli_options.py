@@ -23,7 +23,7 @@ Output = Annotated[
         parser=_path, metavar="OUT", help="A file that does not exist, unless with --force; - is standard output."
     ),
 ]
-ModelName = Annotated[str | None, typer.Option("--model", help="A shipped model's name, or a model file.")]
+ModelName = Annotated[str | None, typer.Option("--model", help="Name or hash of an installed model, or a model file.")]
 Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads of the networks; 0: one per processor.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail where a cut file would cause a warning.")]

@@ -22,7 +22,7 @@ from PIL import Image, ImageFile
 from compass import api
 from compass.bitstream.container import MAGIC
 from compass.errors import CompassError, CutFileWarning
-from compass.opened import LayeredFile
+from compass.layered_file import LayeredFile
 from compass.picture.metadata import replace_info
 
 FORMAT = "COMPASS"

@@ -17,7 +17,7 @@ import time
 
 import atheris
 
-with atheris.instrument_imports(include=["compass.bitstream", "compass.codec", "compass.opened", "compass.model"]):
+with atheris.instrument_imports(include=["compass"]):
     from tests.fuzz.target import open_and_decode, setting
 
 

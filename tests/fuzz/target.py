@@ -15,12 +15,12 @@ from PIL import Image
 
 import compass.pillow  # noqa: F401
 from compass.errors import CompassError
-from compass.model import model as models
+from compass.layered_file import LayeredFile
+from compass.model import store
 from compass.model.model import Model
-from compass.opened import LayeredFile
 from compass.picture.files import picture_bytes
 
-MODEL = Path(__file__).parent.parent / "data" / "tiny.model"
+MODEL = Path(__file__).parent.parent.parent / "conformance" / "tiny.model"
 SUFFIXES = (".png", ".tif", ".jpg", ".webp")
 MAX_PIXELS = 1 << 14  # half of what may be decoded: a bomb is stopped by Pillow's limit, not by time
 
@@ -38,7 +38,7 @@ def setting(check_sums: bool):
 
     with mock.patch.object(Image, "MAX_IMAGE_PIXELS", MAX_PIXELS), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        patches = [mock.patch.object(models, "load_for", load_for)]
+        patches = [mock.patch.object(store, "load_for", load_for)]
         if not check_sums:
             patches.append(mock.patch("compass.bitstream.checksum.matches", matches))
         for patch in patches:

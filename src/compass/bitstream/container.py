@@ -28,7 +28,7 @@ from compass.picture.pyramid import MAX_LAYERS, MAX_SIDE, height_by_aspect
 MAGIC = b"\xcfCMP"
 VERSION = 1
 HASH_BYTES = 4
-MAX_QUALITY = 192  # in 1/32
+MAX_QUALITY_CODE = 192
 COLOURS = ("RGB", "L")  # position = lowest bit of the colour byte; Pillow's names
 
 _HEIGHT_GIVEN, _QUALITY_GIVEN = 1, 2  # flags of a layer
@@ -40,7 +40,7 @@ class LayerData(NamedTuple):
 
     width: int
     height: int
-    quality: int  # in 1/32, see compass.model.quality
+    quality_code: int  # see compass.entropy.quality
     payload: bytes
     opacity: bytes | None = None
 
@@ -51,7 +51,7 @@ class LayerEntry:
 
     width: int
     height: int
-    quality: int  # in 1/32, see compass.model.quality
+    quality_code: int  # see compass.entropy.quality
     length: int  # bytes of the payload
     crc32: int
     opacity_length: int = 0
@@ -96,17 +96,17 @@ def write(
     out += bytes((VERSION,)) + model_hash + bytes((flags, len(layers)))
     out += varint(full[0]) + varint(full[1])
     previous = None
-    for width, height, quality, payload, opacity in layers:
+    for width, height, quality_code, payload, opacity in layers:
         explicit = height != height_by_aspect(width, full)
-        flags = explicit * _HEIGHT_GIVEN + (quality != previous) * _QUALITY_GIVEN
+        flags = explicit * _HEIGHT_GIVEN + (quality_code != previous) * _QUALITY_GIVEN
         out += varint(width << 2 | flags)
         if explicit:
             out += varint(height)
-        if quality != previous:
-            out.append(quality)
+        if quality_code != previous:
+            out.append(quality_code)
         for part in (payload,) if opacity is None else (payload, opacity):
             out += varint(len(part)) + checksum.crc32_bytes(part)
-        previous = quality
+        previous = quality_code
     if front:
         out += boxes.write_table(front)
     out += checksum.crc32_bytes(out)
@@ -127,7 +127,7 @@ def read_header(data: bytes | Source) -> Header:
     full = (reader.varint(MAX_SIDE), reader.varint(MAX_SIDE))
     layers: list[LayerEntry] = []
     for _ in range(count):
-        layers.append(_read_entry(reader, full, layers[-1].quality if layers else None, bool(flags & _OPACITY)))
+        layers.append(_read_entry(reader, full, layers[-1].quality_code if layers else None, bool(flags & _OPACITY)))
     front = boxes.read_table(reader) if flags & _BOXES_IN_FRONT else ()
     checked = reader.seen
     if not checksum.matches(checked, reader.word()):
@@ -140,7 +140,7 @@ def read_header(data: bytes | Source) -> Header:
     return header
 
 
-def _read_entry(reader: Reader, full: tuple[int, int], quality: int | None, has_opacity: bool) -> LayerEntry:
+def _read_entry(reader: Reader, full: tuple[int, int], quality_code: int | None, has_opacity: bool) -> LayerEntry:
     packed = reader.varint(MAX_SIDE << 2 | 3)
     width = packed >> 2
     if packed & _HEIGHT_GIVEN:
@@ -148,13 +148,13 @@ def _read_entry(reader: Reader, full: tuple[int, int], quality: int | None, has_
     else:
         height = height_by_aspect(width, full) if full[0] else 0
     if packed & _QUALITY_GIVEN:
-        quality = reader.take(1)[0]
-    if quality is None:
+        quality_code = reader.take(1)[0]
+    if quality_code is None:
         raise FormatError("the header is damaged: the first layer has no quality")
     lengths = []
     for _ in range(1 + has_opacity):
         lengths += [reader.varint(1 << 40), reader.word()]
-    return LayerEntry(width, height, quality, *lengths)
+    return LayerEntry(width, height, quality_code, *lengths)
 
 
 def read_payload(data: bytes | Source, header: Header, layer: int) -> bytes:
@@ -191,7 +191,7 @@ def _check(header: Header, full: tuple[int, int]) -> None:
     for k, entry in enumerate(layers):
         if entry.width < below[0] or entry.height < below[1]:
             raise FormatError(f"the header is damaged: layer {k} is smaller than it may be")
-        if entry.quality > MAX_QUALITY:
+        if entry.quality_code > MAX_QUALITY_CODE:
             raise FormatError(f"the header is damaged: layer {k} has a quality that does not exist")
         below = (entry.width, entry.height)
     if below != full:

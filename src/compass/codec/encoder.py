@@ -1,4 +1,4 @@
-"""A picture in, a layered file out."""
+"""An image in, a layered file out."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from compass.bitstream import container
 from compass.bitstream.alpha import encode_alpha
 from compass.bitstream.boxes import Box
 from compass.bitstream.container import LayerData
-from compass.codec.layer import codec_of, finish_layer, predict_layer, to_planes
+from compass.codec.layer import DecodedLayer, codec_of, finish_layer, latent_of, predict_layer, to_planes
+from compass.entropy import quality as quality_scale
+from compass.entropy.latent import Floats
 from compass.errors import InputError
-from compass.model import quality as quality_scale
-from compass.model.latent import Floats
 from compass.model.model import Model
 from compass.picture.modes import CODABLE
 from compass.picture.pyramid import Pixels, Size, Target, targets
@@ -23,15 +23,20 @@ from compass.picture.pyramid import Pixels, Size, Target, targets
 
 @dataclass(frozen=True)
 class EncodedLayer:
-    """What the encoder knows of a layer: its payload, the picture that a decoder will see, the ideal size."""
+    """What the encoder knows of a layer: its payload, what a decoder will see, the ideal size."""
 
     payload: bytes
-    picture: Pixels
+    decoded: DecodedLayer
     ideal_bits: float
+
+    @property
+    def pixels(self) -> Pixels:
+        """[H, W, 3], as a decoder will see them."""
+        return self.decoded.pixels
 
 
 class LayerEncoder:
-    """A picture ready to be coded in layers, at one quality after another."""
+    """An image ready to be coded in layers, at one quality after another."""
 
     def __init__(self, picture: Image.Image, sizes: Sequence[Size], model: Model) -> None:
         """picture: in a mode of `CODABLE`; sizes: ascending. Raises InputError or ModelError if it cannot be coded."""
@@ -45,7 +50,7 @@ class LayerEncoder:
     @cached_property
     def _base(self) -> Floats:
         # The only analysis that does not depend on a quality: those above see a decoded layer.
-        return self._model.base.transform(to_planes(self.targets[0].pixels))
+        return self._model.base.analyse(to_planes(self.targets[0].pixels))
 
     @cached_property
     def _opacities(self) -> list[bytes | None]:
@@ -63,17 +68,16 @@ class LayerEncoder:
         for quality in qualities:
             self._model.check_quality(quality)
         codes = [quality_scale.to_code(q) for q in qualities]
-        below: Pixels | None = None
+        below: DecodedLayer | None = None
         layers: list[EncodedLayer] = []
         for target, code in zip(self.targets, codes, strict=True):
-            prediction = predict_layer(self._model, below, target.pixels.shape[:2])
+            size = target.pixels.shape[:2]
+            prediction = predict_layer(self._model, below, size)
             codec = codec_of(self._model, below)
-            if prediction is None:
-                coded = codec.encode_transformed(self._base, target.pixels.shape[:2], code)
-            else:
-                coded = codec.encode(to_planes(target.pixels), code, prediction)
-            below = finish_layer(coded.picture, self.colour)
-            layers.append(EncodedLayer(coded.payload, below, coded.ideal_bits))
+            y = self._base if prediction is None else codec.analyse(to_planes(target.pixels), prediction)
+            encoded = codec.encode(y, size, code, prediction, latent_of(below))
+            below = DecodedLayer(finish_layer(encoded.planes, self.colour), encoded.latent)
+            layers.append(EncodedLayer(encoded.payload, below, encoded.ideal_bits))
         table = [
             LayerData(*size, code, layer.payload, opacity)
             for size, code, layer, opacity in zip(self._sizes, codes, layers, self._opacities, strict=True)

@@ -1,26 +1,48 @@
-"""One layer of the recursion. Encoder and decoder both call `finish_layer`, so they hold the same pictures."""
+"""One layer of the recursion. Encoder and decoder both call `finish_layer`, so they hold the same images."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from compass.model.latent import Floats
-from compass.model.model import Model, PictureCodec
+from compass.entropy.latent import DecodedLatent, Floats
+from compass.model.model import Model
+from compass.model.transform_codec import TransformCodec
 from compass.picture.pyramid import Pixels
 
 
-def codec_of(model: Model, below: Pixels | None) -> PictureCodec:
+@dataclass(frozen=True)
+class DecodedLayer:
+    """What a decoder knows of a layer, and hands to the next one."""
+
+    pixels: Pixels  # [H, W, 3]
+    latent: DecodedLatent | None = None  # None where the pixels are all that is known
+    opacity: bytes = b""  # as it is coded; empty in a file without
+
+    @property
+    def planes(self) -> Floats:
+        """The pixels as [3, H, W] in [0, 1]."""
+        return to_planes(self.pixels)
+
+
+def codec_of(model: Model, below: DecodedLayer | None) -> TransformCodec:
     """The base codec for the lowest layer, the residual codec for all others."""
     return model.base if below is None else model.residual
 
 
-def predict_layer(model: Model, below: Pixels | None, size: tuple[int, int]) -> Floats | None:
-    """Prediction [3, H, W] of a layer of `size` = (H, W) from the decoded layer below; None for the base layer."""
-    return None if below is None else model.predict(to_planes(below), size)
+def predict_layer(model: Model, below: DecodedLayer | None, size: tuple[int, int]) -> Floats | None:
+    """Prediction [3, H, W] of a layer of `size` = (H, W) from the layer below; None for the base layer."""
+    return None if below is None else model.predict(below.planes, size)
+
+
+def latent_of(below: DecodedLayer | None) -> DecodedLatent | None:
+    """What the entropy model of a layer may see of the layer below."""
+    return None if below is None else below.latent
 
 
 def finish_layer(planes: Floats, colour: str) -> Pixels:
-    """The decoded layer in 8 bits; in a grey file its channels are equal."""
+    """Planes [3, H, W] in about [0, 1] as the pixels of the layer; in a grey file the channels are equal."""
     if colour == "L":
         planes = np.repeat(planes.mean(axis=0, keepdims=True), 3, axis=0)
     pixels = np.clip(np.rint(planes * np.float32(255)), 0, 255).astype(np.uint8)

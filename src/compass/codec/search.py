@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from compass.bitstream.boxes import Box
 from compass.codec.encoder import LayerEncoder
+from compass.entropy import quality as quality_scale
 from compass.errors import InputError
-from compass.model import quality as quality_scale
 from compass.picture.fidelity import psnr
 
 _LOSSLESS = 1000.0  # dB, in place of infinity
-_TOP = quality_scale.MAX_QUALITY * quality_scale.STEPS
+_TOP = quality_scale.MAX_CODE
 
 
 def encode_to_size(encoder: LayerEncoder, target: int, front: Sequence[Box] = (), back: Sequence[Box] = ()) -> bytes:
@@ -44,7 +44,7 @@ def encode_to_psnr(encoder: LayerEncoder, target: float, front: Sequence[Box] = 
     def lack(code: int) -> float:
         code = _TOP - code  # from the best quality down
         files[code], layers = encoder.encode(_all_at(encoder, code), front, back)
-        reached[code] = psnr(layers[-1].picture, encoder.targets[-1].pixels)
+        reached[code] = psnr(layers[-1].pixels, encoder.targets[-1].pixels)
         return target - min(reached[code], _LOSSLESS)
 
     code = _last_below(lack)

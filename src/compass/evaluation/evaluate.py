@@ -20,10 +20,11 @@ import numpy as np
 
 from compass.errors import InputError
 from compass.evaluation.codecs import registry
-from compass.evaluation.codecs.contract import CodedLayer
+from compass.evaluation.codecs.contract import LayerResult
 from compass.evaluation.metrics import ms_ssim
+from compass.files import write_bytes
 from compass.picture.fidelity import psnr
-from compass.picture.files import PICTURE_SUFFIXES, read_picture, write_bytes
+from compass.picture.files import PICTURE_SUFFIXES, read_picture
 from compass.picture.pyramid import Pixels, Size, check_sizes, pyramid
 
 Row = dict[str, Any]
@@ -149,7 +150,7 @@ def measure(work: Evaluation, path: Path, quality: float) -> Row:
     return {"picture": path.name, "quality": quality, "layers": rows}
 
 
-def _layer_row(layer: CodedLayer, target: Pixels) -> Row:
+def _layer_row(layer: LayerResult, target: Pixels) -> Row:
     coded = layer.coded
     height, width = target.shape[:2]
     planes = None if coded.planes is None else psnr(np.clip(coded.planes, 0, 255), target)

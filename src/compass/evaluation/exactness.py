@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from compass.codec.encoder import encode_layers
-from compass.model import model as models
+from compass.model import store
 from compass.picture.files import read_picture
 from compass.picture.pyramid import Pixels, sizes_from_scales
 
@@ -38,13 +38,13 @@ def encode_all(
 def _encode(path: Path, quality: float, model: str | None, keep: Path) -> Row:
     picture = read_picture(path).convert("RGB")
     sizes = sizes_from_scales(picture.size, SCALES)
-    data, layers = encode_layers(picture, sizes, [quality] * len(sizes), models.load(model, threads=1))
+    data, layers = encode_layers(picture, sizes, [quality] * len(sizes), store.load(model, threads=1))
     file = keep / f"{path.stem}-q{quality:g}.cmps"
     file.write_bytes(data)
     return {
         "file": str(file),
         "layers": [
-            {"sha256": _digest(x.picture), "payload_bytes": len(x.payload), "ideal_bytes": x.ideal_bits / 8}
+            {"sha256": _digest(x.pixels), "payload_bytes": len(x.payload), "ideal_bytes": x.ideal_bits / 8}
             for x in layers
         ],
     }

@@ -18,7 +18,7 @@ from compass.bitstream import container
 from compass.codec.encoder import encode_layers
 from compass.evaluation.evaluate import picture_paths
 from compass.evaluation.results import Points, Result
-from compass.model import model as models
+from compass.model import store
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_picture
 from compass.picture.pyramid import Size, pyramid
@@ -61,7 +61,7 @@ def measure(
 
 
 def _measure_picture(path: Path, quality: float, model: str | None, middles: Sequence[float]) -> Row:
-    loaded = models.load(model, threads=1)
+    loaded = store.load(model, threads=1)
     picture = read_picture(path).convert("RGB")
     cases: dict[str, Row] = {}
     alone: dict[str, tuple[int, float]] = {}
@@ -73,13 +73,13 @@ def _measure_picture(path: Path, quality: float, model: str | None, middles: Seq
         cases[name] = {
             "sizes": [f"{w}x{h}" for w, h in sizes],
             "bytes": [header.span(k)[1] for k in range(len(sizes))],
-            "psnr_rgb": [round(psnr(a.picture, b), 3) for a, b in zip(layers, targets, strict=True)],
+            "psnr_rgb": [round(psnr(a.pixels, b), 3) for a, b in zip(layers, targets, strict=True)],
         }
         for size, target in zip(sizes, targets, strict=True):
             key = f"{size[0]}x{size[1]}"
             if key not in alone:
                 single, (layer,) = encode_layers(Image.fromarray(target), [size], [quality], loaded)
-                alone[key] = len(single), round(psnr(layer.picture, target), 3)
+                alone[key] = len(single), round(psnr(layer.pixels, target), 3)
     return {"picture": path.name, "quality": quality, "cases": cases, "alone": alone}
 
 

@@ -12,7 +12,7 @@ from compass.errors import InputError
 from compass.evaluation import grid, plots, tables
 from compass.evaluation.results import Result, parse_results
 from compass.evaluation.visuals import Visual
-from compass.picture.files import write_bytes
+from compass.files import write_bytes
 
 _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 84rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }

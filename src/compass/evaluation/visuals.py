@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from compass.evaluation.codecs import registry
-from compass.evaluation.codecs.contract import CodedLayer, LayeredCodec
+from compass.evaluation.codecs.contract import LayeredCodec, LayerResult
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_picture
 from compass.picture.pyramid import Pixels, Size, pyramid, sizes_from_scales
@@ -83,17 +83,17 @@ def crops(path: Path, codecs: Sequence[str], model: str | None = None, quality: 
     )
 
 
-def _caption(layer: CodedLayer, target: Pixels, size: Size | None = None) -> str:
+def _caption(layer: LayerResult, target: Pixels, size: Size | None = None) -> str:
     text = f"{psnr(layer.coded.picture, target):.2f} dB, {layer.accumulated_bytes * 8 / 1000:.1f} kbit"
     return f"{size[0]}x{size[1]}, {text}" if size else text
 
 
-def _at_bytes(name: str, targets: Sequence[Pixels], wanted: int) -> list[CodedLayer]:
+def _at_bytes(name: str, targets: Sequence[Pixels], wanted: int) -> list[LayerResult]:
     """The layers of a codec at the setting that comes nearest to this many bytes in all."""
     codec: LayeredCodec = registry.find(name)
     low, high = min(codec.qualities), max(codec.qualities)
     rising = codec.code(targets, low)[-1].accumulated_bytes < codec.code(targets, high)[-1].accumulated_bytes
-    best: list[CodedLayer] = []
+    best: list[LayerResult] = []
     for _ in range(_SEARCH):
         middle = (low + high) / 2
         layers = codec.code(targets, middle)

@@ -1,10 +1,14 @@
-"""The model file: a zip archive of ONNX graphs, integer tables and a card. Its hash names it in bitstreams.
+"""The model file: a zip archive whose manifest names every member and its digest.
 
-card.json                                     what a person wants to know; not part of the hash
-base/ and residual/                           one codec each; residual is absent in a base-only model
-    analysis.onnx  synthesis.onnx  entropy.npz, and hyper_analysis.onnx of a codec with a hyperprior
-    prior.npz                                 densities that the tables were made of; only training reads them
-predictor.onnx
+    model.json                                       the manifest, see `Manifest`
+    decoder/base/       synthesis.onnx  entropy.json  entropy.bin
+    decoder/residual/   the same; absent in a model that is a base codec alone
+    decoder/predictor.onnx
+    encoder/base/       analysis.onnx  hyper_analysis.onnx; and encoder/residual/
+    training/base/      prior.json  prior.bin; and training/residual/
+
+A file may hold the decoder's half alone. Model files come from anywhere: names, sizes and digests are checked before
+anything is used, and whatever is wrong is a ModelError.
 """
 
 from __future__ import annotations
@@ -12,81 +16,224 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
+import re
+import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from compass.bitstream.container import HASH_BYTES
 from compass.errors import ModelError
+from compass.files import atomic_writer
 
-CARD = "card.json"
-FORMAT = 1
+MANIFEST = "model.json"
+FORMAT = 2
+
+_PARTS = "base|residual"
+_MEMBER = re.compile(
+    rf"decoder/(({_PARTS})/(synthesis\.onnx|entropy\.(json|bin))|predictor\.onnx)"
+    rf"|encoder/({_PARTS})/(hyper_)?analysis\.onnx|training/({_PARTS})/prior\.(json|bin)"
+)
+_LIMITS = {".json": 1 << 20, ".bin": 1 << 24, ".onnx": 1 << 26}  # bytes of a member
+_TOTAL_LIMIT = 1 << 27
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_BROKEN = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    KeyError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    RecursionError,
+)
+
+Members = Mapping[str, bytes]
 
 
-def write_model(path: Path, members: dict[str, bytes], card: dict[str, Any]) -> None:
-    """Writes a model file: same members, same bytes. `card` gains the format number and the hash."""
-    members = dict(sorted(members.items()))
-    card = {**card, "format": FORMAT, "hash": hash_of(members).hex()}
-    members[CARD] = json.dumps(card, indent=1).encode()
-    partial = path.with_name(path.name + ".partial")
-    with zipfile.ZipFile(partial, "w") as archive:
-        for name, data in members.items():
+@dataclass(frozen=True)
+class Member:
+    """A member as the manifest names it."""
+
+    size: int  # bytes
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> Member:
+        return cls(len(content), hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a model file says of itself.
+
+    hash: the four bytes that name the model in bitstreams; they guard against mistakes, not against forgery. sha256:
+    of the table of members, and so of all that the model is but its card.
+    """
+
+    name: str
+    hash: bytes
+    sha256: str
+    members: Mapping[str, Member]
+    card: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, data: bytes) -> Manifest:
+        """Raises KeyError, TypeError or ValueError on anything that is no manifest, ModelError on another format."""
+        content = json.loads(data)
+        if content["format"] != FORMAT:
+            raise ModelError(f"it has model format {content['format']}, this program reads {FORMAT}")
+        members = {name: Member(int(m["bytes"]), str(m["sha256"])) for name, m in content["members"].items()}
+        manifest = cls(content["name"], bytes.fromhex(content["hash"]), content["sha256"], members, content["card"])
+        if not _NAME.fullmatch(manifest.name) or len(manifest.hash) != HASH_BYTES:
+            raise ValueError("its name or hash is none")
+        if not isinstance(manifest.card, dict):
+            raise ValueError("its card is not an object")
+        for name, member in members.items():
+            if not _MEMBER.fullmatch(name):
+                raise ValueError(f"it lists {name!r}, which no model file holds")
+            if not 0 <= member.size <= _LIMITS[Path(name).suffix]:
+                raise ValueError(f"its {name} would have {member.size} bytes")
+        if sum(member.size for member in members.values()) > _TOTAL_LIMIT:
+            raise ValueError(f"it would have more than {_TOTAL_LIMIT} bytes")
+        if manifest.sha256 != digest(members):
+            raise ValueError("its members do not match its digest")
+        return manifest
+
+    def as_json(self) -> bytes:
+        """Inverse of `parse`."""
+        members = {name: {"bytes": m.size, "sha256": m.sha256} for name, m in sorted(self.members.items())}
+        content = {
+            "format": FORMAT,
+            "name": self.name,
+            "hash": self.hash.hex(),
+            "sha256": self.sha256,
+            "members": members,
+            "card": self.card,
+        }
+        return json.dumps(content, indent=1).encode()
+
+
+def digest(members: Mapping[str, Member]) -> str:
+    """SHA-256 over a line of name, size and SHA-256 for every member, sorted by name."""
+    lines = [f"{name} {member.size} {member.sha256}\n" for name, member in sorted(members.items())]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class ModelFile:
+    """A model file whose manifest has been read and checked; members are read, and checked, one at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ModelError if the file is missing, damaged, or of another format."""
+        self.path = path
+        with self._opened() as archive:
+            names = archive.namelist()
+            if len(names) > len(set(names)):
+                raise ValueError("a member is there twice")
+            self.manifest = Manifest.parse(_read(archive, MANIFEST, _LIMITS[".json"]))
+            self._present = frozenset(names) - {MANIFEST}
+            if unknown := self._present - self.manifest.members.keys():
+                raise ValueError(f"it holds {min(unknown)!r}, which it does not list")
+            if missing := {name for name in self.manifest.members if name.startswith("decoder/")} - self._present:
+                raise ValueError(f"it has no {min(missing)}")
+
+    def holds(self, name: str) -> bool:
+        """Whether a member is in this file."""
+        return name in self._present
+
+    @property
+    def decoder_only(self) -> bool:
+        """Whether the encoder's half has been left out."""
+        return not any(name.startswith("encoder/") for name in self._present)
+
+    def read(self, name: str) -> bytes:
+        """Content of a member. Raises ModelError if it is not there, or not what the manifest says."""
+        if not self.holds(name):
+            what = "the decoder's half alone" if self.decoder_only and name.startswith("encoder/") else f"no {name}"
+            raise ModelError(f"the model {self.manifest.name} has {what}")
+        with self._opened() as archive:
+            content = _read(archive, name, self.manifest.members[name].bytes)
+            if Member.of(content) != self.manifest.members[name]:
+                raise ValueError(f"its {name} does not match its digest")
+        return content
+
+    def read_json(self, name: str) -> Any:
+        """A JSON member. Raises ModelError if it is damaged."""
+        content = self.read(name)
+        try:
+            return json.loads(content)
+        except (ValueError, RecursionError):
+            raise ModelError(f"{self.path} is damaged: its {name} is no JSON") from None
+
+    @cached_property
+    def members(self) -> Members:
+        """All members. Raises ModelError if one is damaged."""
+        return {name: self.read(name) for name in sorted(self._present)}
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                yield archive
+        except FileNotFoundError:
+            raise ModelError(f"there is no model file {self.path}") from None
+        except ModelError as error:
+            raise ModelError(f"{self.path} cannot be used: {error}") from None
+        except _BROKEN as error:
+            raise ModelError(f"{self.path} is not a model file: {error}") from None
+
+
+def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
+    """At most `limit` bytes of a member. Raises ValueError if it says, or turns out, to be larger."""
+    info = archive.getinfo(name)
+    if info.file_size > limit:
+        raise ValueError(f"its {name} is too large")
+    with archive.open(info) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"its {name} is too large")
+    return content
+
+
+def write_model(
+    path: Path,
+    name: str,
+    members: Members,
+    card: Mapping[str, Any],
+    model_hash: bytes | None = None,
+    replace: bool = True,
+) -> Manifest:
+    """Writes a model file: same members, same bytes.
+
+    model_hash: by default the first bytes of the digest of the decoder's half, so that a better encoder keeps it.
+    Raises ValueError if the members or the name are none of a model, InputError if the file cannot be written.
+    """
+    table = {member: Member.of(content) for member, content in members.items()}
+    if model_hash is None:
+        decoder = {member: entry for member, entry in table.items() if member.startswith("decoder/")}
+        model_hash = bytes.fromhex(digest(decoder))[:HASH_BYTES]
+    manifest = Manifest(name, model_hash, digest(table), table, dict(card))
+    Manifest.parse(manifest.as_json())
+    _write(path, manifest, members, replace)
+    return manifest
+
+
+def write_decoder_half(source: ModelFile, path: Path, replace: bool = True) -> None:
+    """The same model without what only encoding and training need. Raises InputError if it cannot be written."""
+    decoder = {name: content for name, content in source.members.items() if name.startswith("decoder/")}
+    _write(path, source.manifest, decoder, replace)
+
+
+def _write(path: Path, manifest: Manifest, members: Members, replace: bool) -> None:
+    with atomic_writer(path, replace) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, content in [(MANIFEST, manifest.as_json()), *sorted(members.items())]:
             packing = zipfile.ZIP_STORED if name.endswith(".onnx") else zipfile.ZIP_DEFLATED  # weights do not shrink
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data, packing)
-    os.replace(partial, path)
-
-
-def read_model(path: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """Members and card of a model file. Raises ModelError if it is missing, damaged or of a later format."""
-    with _opened(path) as archive:
-        members = {name: archive.read(name) for name in archive.namelist()}
-        card = _parse_card(members.pop(CARD))
-    if card.get("format") != FORMAT:
-        raise ModelError(f"{path} has model format {card.get('format')}, this program reads {FORMAT}")
-    if card.get("hash") != hash_of(members).hex():
-        raise ModelError(f"{path} is damaged: its content does not match its hash")
-    return members, card
-
-
-def read_card(path: Path) -> dict[str, Any]:
-    """The card alone, without loading or checking the rest. Raises ModelError as `read_model` does."""
-    with _opened(path) as archive:
-        return _parse_card(archive.read(CARD))
-
-
-def _parse_card(data: bytes) -> dict[str, Any]:
-    card = json.loads(data)
-    if not isinstance(card, dict):
-        raise ValueError("its card is not an object")
-    return card
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except FileNotFoundError:
-        raise ModelError(f"there is no model file {path}") from None
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        KeyError,
-        ValueError,
-        EOFError,
-        zlib.error,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
-        raise ModelError(f"{path} is not a model file: {error}") from None
-
-
-def hash_of(members: dict[str, bytes]) -> bytes:
-    """First bytes of the SHA-256 over names, lengths and contents of all members but the card."""
-    digest = hashlib.sha256()
-    for name, data in sorted(members.items()):
-        digest.update(f"{name}:{len(data)}:".encode() + data)
-    return digest.digest()[:HASH_BYTES]
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, packing)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from compass.nets.hyperprior import Transforms, pad_to_multiple
+from compass.nets.hyperprior_codec import Transforms, pad_to_multiple
 
 
 class GatedSiLU(nn.Module):
@@ -65,13 +65,13 @@ class Condition(nn.Module):
 class Analysis(nn.Module):
     """Picture [B, 3, H, W] -> y [B, M, ceil(H/16), ceil(W/16)]; `conditional` on another picture of the same size."""
 
-    def __init__(self, channels: int, latent: int, blocks: int, conditional: bool = False) -> None:
+    def __init__(self, channels: int, latent_channels: int, blocks: int, conditional: bool = False) -> None:
         super().__init__()
         self.unshuffle = nn.PixelUnshuffle(8)
         self.enter = nn.Conv2d(192, channels, 1)
         self.condition = Condition(channels) if conditional else None
         self.blocks = nn.Sequential(*(DepthwiseBlock(channels) for _ in range(blocks)))
-        self.leave = nn.Conv2d(channels, latent, 2, stride=2)
+        self.leave = nn.Conv2d(channels, latent_channels, 2, stride=2)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         features = self.enter(self.unshuffle(pad_to_multiple(x, 16)))
@@ -83,9 +83,9 @@ class Analysis(nn.Module):
 class Synthesis(nn.Module):
     """y [B, M, h, w] -> picture [B, 3, 16h, 16w]; `conditional` on another picture of the same size."""
 
-    def __init__(self, channels: int, latent: int, blocks: int, conditional: bool = False) -> None:
+    def __init__(self, channels: int, latent_channels: int, blocks: int, conditional: bool = False) -> None:
         super().__init__()
-        self.enter = nn.Sequential(nn.Conv2d(latent, 4 * channels, 1), nn.PixelShuffle(2))
+        self.enter = nn.Sequential(nn.Conv2d(latent_channels, 4 * channels, 1), nn.PixelShuffle(2))
         self.condition = Condition(channels) if conditional else None
         self.blocks = nn.Sequential(*(DepthwiseBlock(channels) for _ in range(blocks)))
         self.leave = nn.Sequential(nn.Conv2d(channels, 192, 1), nn.PixelShuffle(8))
@@ -100,15 +100,15 @@ class Synthesis(nn.Module):
 class HyperAnalysis(nn.Module):
     """y [B, M, h, w] -> z [B, N, ceil(h/4), ceil(w/4)]."""
 
-    def __init__(self, latent: int, hyper: int, channels: int) -> None:
+    def __init__(self, latent_channels: int, hyper_channels: int, channels: int) -> None:
         super().__init__()
-        self.enter = nn.Sequential(nn.Conv2d(latent, channels, 3, padding=1), nn.LeakyReLU(0.2))
+        self.enter = nn.Sequential(nn.Conv2d(latent_channels, channels, 3, padding=1), nn.LeakyReLU(0.2))
         self.down = nn.Sequential(
             nn.Conv2d(channels, channels, 2, stride=2),
             nn.LeakyReLU(0.2),
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(channels, hyper, 2, stride=2),
+            nn.Conv2d(channels, hyper_channels, 2, stride=2),
         )
 
     def forward(self, y: Tensor) -> Tensor:
@@ -117,14 +117,14 @@ class HyperAnalysis(nn.Module):
         return self.down(self.enter(pad_to_multiple(y, 4)))
 
 
-def hyper_synthesis(hyper: int, latent: int, channels: int) -> nn.Sequential:
-    """z [B, N, h, w] -> [B, 2M, 4h, 4w]. Only layers that `compass.model.exact` can run in integers.
+def hyper_synthesis(hyper_channels: int, latent_channels: int, channels: int) -> nn.Sequential:
+    """z [B, N, h, w] -> [B, 2M, 4h, 4w]. Only layers that `compass.entropy.operations` can run in integers.
 
     No neighbourhood at the resolution of z: training crops hold so few hyper-latents that the outer taps of a
     kernel there would mostly see padding, and fail on whole pictures.
     """
     return nn.Sequential(
-        nn.Conv2d(hyper, channels, 1),
+        nn.Conv2d(hyper_channels, channels, 1),
         nn.ReLU(),
         nn.Conv2d(channels, 4 * channels, 1),
         nn.PixelShuffle(2),
@@ -136,27 +136,30 @@ def hyper_synthesis(hyper: int, latent: int, channels: int) -> nn.Sequential:
         nn.ReLU(),
         nn.Conv2d(channels, channels, 3, padding=1),
         nn.ReLU(),
-        nn.Conv2d(channels, 2 * latent, 1),
+        nn.Conv2d(channels, 2 * latent_channels, 1),
     )
 
 
 def fast_transforms(
     channels: int = 128,
-    latent: int = 320,
-    hyper: int = 64,
+    latent_channels: int = 320,
+    hyper_channels: int = 64,
     down: int = 3,
     up: int = 4,
-    hyper_channels: int = 128,
+    hyper_width: int = 128,
     conditional: bool = False,
 ) -> Transforms:
-    """conditional: both transforms see a second picture, as the residual codec sees the prediction."""
+    """down, up: blocks of the analysis and of the synthesis; hyper_width: channels inside h_a and h_s.
+
+    conditional: both transforms see a second picture, as the residual codec sees the prediction.
+    """
     return Transforms(
-        g_a=Analysis(channels, latent, down, conditional),
-        g_s=Synthesis(channels, latent, up, conditional),
-        h_a=HyperAnalysis(latent, hyper, hyper_channels),
-        h_s=hyper_synthesis(hyper, latent, hyper_channels),
-        latent=latent,
-        hyper=hyper,
+        g_a=Analysis(channels, latent_channels, down, conditional),
+        g_s=Synthesis(channels, latent_channels, up, conditional),
+        h_a=HyperAnalysis(latent_channels, hyper_channels, hyper_width),
+        h_s=hyper_synthesis(hyper_channels, latent_channels, hyper_width),
+        latent_channels=latent_channels,
+        hyper_channels=hyper_channels,
         log_scale=True,
         conditional=conditional,
     )

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from compass.nets.compass import Codec, Compass
-from compass.nets.hyperprior import HyperpriorCodec
+from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.layered import Codec, CompassNet
 
 
 def count_macs(function: Callable[[], Any]) -> int:
@@ -31,10 +31,10 @@ def _elementwise(*_: Any, out_shape: Any, **__: Any) -> int:
 
 def decode_macs(codec: Codec, height: int, width: int) -> int:
     """g_s, and of a hyperprior codec h_s, for a picture of this size."""
-    y = torch.zeros(1, codec.latent, -(-height // 16), -(-width // 16))
+    y = torch.zeros(1, codec.latent_channels, -(-height // 16), -(-width // 16))
     macs = count_macs(lambda: codec.g_s(y, *_context(codec, height, width)))
     if isinstance(codec, HyperpriorCodec):
-        z = torch.zeros(1, codec.hyper, -(-y.shape[2] // 4), -(-y.shape[3] // 4))
+        z = torch.zeros(1, codec.hyper_channels, -(-y.shape[2] // 4), -(-y.shape[3] // 4))
         macs += count_macs(lambda: codec.h_s(z))
     return macs
 
@@ -51,13 +51,13 @@ def _context(codec: Codec, height: int, width: int) -> list[Tensor]:
     return [torch.zeros(1, 3, height, width)] if isinstance(codec, HyperpriorCodec) and codec.conditional else []
 
 
-def predict_macs(net: Compass, height: int, width: int, ratio: float) -> int:
+def predict_macs(net: CompassNet, height: int, width: int, ratio: float) -> int:
     """Prediction of a layer of this size from one that is `ratio` times smaller."""
     lower = torch.zeros(1, 3, round(height / ratio), round(width / ratio))
     return count_macs(lambda: net.predict(lower, (height, width)))
 
 
-def kmac_per_pixel(net: Compass, height: int = 512, width: int = 768) -> dict[str, float]:
+def kmac_per_pixel(net: CompassNet, height: int = 512, width: int = 768) -> dict[str, float]:
     """The figures of the design: base decode, and decode of an enhancement layer at 1.3x, 2x and 4x."""
     pixels = height * width * 1000
     figures = {"base encode": encode_macs(net.base, height, width), "base decode": decode_macs(net.base, height, width)}

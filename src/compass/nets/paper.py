@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from compass.nets.gdn import GDN
-from compass.nets.hyperprior import Transforms
+from compass.nets.hyperprior_codec import Transforms
 
 
 def conv(a: int, b: int, kernel: int = 5, stride: int = 2) -> nn.Conv2d:
@@ -31,4 +31,4 @@ def paper_transforms(n: int = 128, m: int = 192) -> Transforms:
     h_s = nn.Sequential(
         deconv(n, m), nn.LeakyReLU(), deconv(m, m * 3 // 2), nn.LeakyReLU(), conv(m * 3 // 2, m * 2, 3, 1)
     )
-    return Transforms(analysis(n, m), synthesis(n, m), h_a, h_s, latent=m, hyper=n, log_scale=False)
+    return Transforms(analysis(n, m), synthesis(n, m), h_a, h_s, latent_channels=m, hyper_channels=n, log_scale=False)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compass.nets.fast import DepthwiseBlock
-from compass.nets.hyperprior import pad_to_multiple
+from compass.nets.hyperprior_codec import pad_to_multiple
 from compass.picture.coordinates import axis_grid
 
 

@@ -8,10 +8,10 @@ from functools import partial
 
 from torch import nn
 
-from compass.nets.compass import Codec, Compass
-from compass.nets.factorized import FactorizedCodec
+from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.fast import fast_transforms
-from compass.nets.hyperprior import HyperpriorCodec
+from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.layered import Codec, CompassNet
 from compass.nets.liff import LIFF, Widths
 from compass.nets.liif import LIIF
 from compass.nets.paper import paper_transforms
@@ -27,11 +27,11 @@ class Profile:
     residual: Callable[[], HyperpriorCodec] | None = None
     warm_start: bool = False  # the transforms can start from a Karhunen-Loeve transform
 
-    def build(self) -> Compass:
+    def build(self) -> CompassNet:
         """The untrained networks."""
         if self.predictor is None or self.residual is None:
-            return Compass(self.base(), None, None)
-        return Compass(self.base(), self.predictor(), self.residual())
+            return CompassNet(self.base(), None, None)
+        return CompassNet(self.base(), self.predictor(), self.residual())
 
 
 def _fast(conditional: bool = False) -> HyperpriorCodec:
@@ -48,7 +48,9 @@ def _paper_small() -> HyperpriorCodec:
 
 def _tiny(conditional: bool = False) -> HyperpriorCodec:
     return HyperpriorCodec(
-        fast_transforms(channels=32, latent=48, hyper=8, down=1, up=1, hyper_channels=16, conditional=conditional)
+        fast_transforms(
+            channels=32, latent_channels=48, hyper_channels=8, down=1, up=1, hyper_width=16, conditional=conditional
+        )
     )
 
 

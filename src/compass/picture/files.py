@@ -1,18 +1,14 @@
-"""Picture files and other files, `-` being standard input and output: read whole, written whole or not at all."""
+"""Image files of other formats, `-` being standard input and output."""
 
 from __future__ import annotations
 
 import io
-import os
-import stat
-import sys
-import tempfile
 from pathlib import Path
-from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
 from compass.errors import InputError
+from compass.files import STANDARD, read_bytes, write_bytes
 from compass.picture.metadata import EXIF_ERRORS, Metadata
 from compass.picture.modes import to_codable, warn_of_lost_bits
 
@@ -29,7 +25,6 @@ _WRITTEN = {
     ".pgm": "PPM",
 }
 PICTURE_SUFFIXES = frozenset(_WRITTEN)
-STANDARD = Path("-")
 _OPAQUE = ("BMP", "PPM")
 
 
@@ -62,12 +57,12 @@ def format_of(path: Path) -> str:
         raise InputError(f"{path}: pictures cannot be written as {wrong}, only as {', '.join(_WRITTEN)}") from None
 
 
-def write_picture(picture: Image.Image, path: Path) -> None:
+def write_picture(picture: Image.Image, path: Path, replace: bool = True) -> None:
     """Writes a picture and its metadata in the format of the file's extension, PNG for standard output.
 
-    Raises InputError if it does not fit that format, or if the file cannot be written.
+    Raises InputError if it does not fit that format, or if the file cannot be written; see `atomic_writer`.
     """
-    write_bytes(picture_bytes(picture, path), path)
+    write_bytes(picture_bytes(picture, path), path, replace)
 
 
 def picture_bytes(picture: Image.Image, path: Path) -> bytes:
@@ -80,57 +75,3 @@ def picture_bytes(picture: Image.Image, path: Path) -> bytes:
     except EXIF_ERRORS as error:
         raise InputError(f"{path}: the picture cannot be written in this format: {error}") from None
     return buffer.getvalue()
-
-
-def read_bytes(path: Path) -> bytes:
-    """A file's content. Raises InputError if it cannot be read."""
-    if path == STANDARD and sys.stdin is None:
-        raise InputError("standard input is closed")
-    try:
-        return sys.stdin.buffer.read() if path == STANDARD else path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from None
-
-
-def open_bytes(path: Path) -> IO[bytes]:
-    """A file to read in pieces. Raises InputError if it cannot be opened."""
-    try:
-        return path.open("rb")
-    except (OSError, ValueError) as error:  # the latter of a name with a null byte
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from None
-
-
-def write_bytes(data: bytes, path: Path) -> None:
-    """Writes under a temporary name in the same folder, then renames: the final name never holds half a file."""
-    if path == STANDARD:
-        try:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-        except OSError as error:
-            raise InputError(f"standard output cannot be written: {error.strerror}") from None
-        return
-    partial = None
-    try:
-        path = path.resolve()  # through links, so that they stay links
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is not a regular file")
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=".compass-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(handle)
-        os.chmod(partial, mode)
-        os.replace(partial, path)
-        partial = None
-    except (OSError, RuntimeError) as error:  # the latter of links in a circle
-        raise InputError(f"{path} cannot be written: {getattr(error, 'strerror', error)}") from None
-    finally:
-        if partial is not None:
-            Path(partial).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from compass.errors import warn
 
 _EXIF_PREFIX = b"Exif\0\0"  # of JPEG's segment, not of the data
 _PNG_XMP, _TIFF_XMP = "XML:com.adobe.xmp", 700
@@ -121,5 +122,5 @@ def _upright(exif: bytes) -> bytes | None:
         del tags[_ORIENTATION]
         return tags.tobytes().removeprefix(_EXIF_PREFIX)
     except EXIF_ERRORS:
-        warnings.warn("the EXIF data cannot be read and is left out", stacklevel=2)
+        warn("the EXIF data cannot be read and is left out")
         return None

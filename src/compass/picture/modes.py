@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import warnings
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from compass.errors import InputError
+from compass.errors import InputError, warn
 from compass.picture.metadata import EXIF_ERRORS, Metadata, exif_of_tags, replace_info
 
 CODABLE = ("RGB", "L", "RGBA", "LA")
@@ -67,14 +66,14 @@ def _upright(picture: Image.Image) -> Image.Image:
 def warn_of_lost_bits(picture: Image.Image) -> None:
     """Warns if Pillow, when it loads the pixels, will cut 16 bits of colour to 8."""
     if any(";16" in str(tile[3]) for tile in getattr(picture, "tile", [])) and not picture.mode.startswith("I"):
-        warnings.warn(_LOST_BITS, stacklevel=2)
+        warn(_LOST_BITS)
 
 
 def _to_8_bits(picture: Image.Image) -> Image.Image:
     values = np.asarray(picture).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise InputError("pictures with grey levels outside 0 to 65535 cannot be coded")
-    warnings.warn(_LOST_BITS, stacklevel=3)
+    warn(_LOST_BITS)
     converted = Image.fromarray(((values + 128) // 257).astype(np.uint8))
     converted.info = dict(picture.info)
     transparent = converted.info.pop("transparency", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
 import warnings
@@ -16,21 +17,22 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from compass.bitstream.entropy import Table, quantise_probabilities
+from compass.entropy import operations
+from compass.entropy.arrays import pack_arrays
+from compass.entropy.factorized import TABLE_EVERY, FactorizedModel
+from compass.entropy.hyperprior import HyperpriorModel
+from compass.entropy.latent import EntropyModel
+from compass.entropy.quality import LAMBDAS, MAX_CODE, interpolate
+from compass.entropy.scales import LOG_SCALE_STEP, SCALE_LEVELS, scale_table
+from compass.entropy.storage import pack_entropy_model
+from compass.entropy.tables import FrequencyTable, quantise_probabilities
 from compass.errors import InputError
-from compass.model import exact
-from compass.model.factorized import TABLE_EVERY, FactorizedCoder
-from compass.model.file import write_model
-from compass.model.hyperprior import HyperpriorCoder
-from compass.model.latent import LatentCoder
-from compass.model.quality import LAMBDAS, MAX_QUALITY, STEPS, interpolate
-from compass.model.scales import LOG_SCALE_STEP, SCALE_LEVELS, scale_table
-from compass.model.tables import pack_arrays, pack_entropy
-from compass.nets.compass import Codec, Compass
-from compass.nets.entropy import FactorizedPrior
-from compass.nets.factorized import FactorizedCodec
-from compass.nets.hyperprior import HyperpriorCodec
+from compass.model.file import Manifest, write_model
+from compass.nets.factorized_codec import FactorizedCodec
+from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.layered import Codec, CompassNet
 from compass.nets.predictor import AxisTensors, axis_tensors
+from compass.nets.priors import FactorizedPrior
 
 _OPSET = 17
 _TAIL = 2.0**-16  # probability left to the escape of a table
@@ -38,19 +40,27 @@ _REACH = 512  # of a hyper-latent's table, at most
 _AXIS_INPUTS = ("nearest", "phase", "cubic_index", "cubic_weight", "log_ratio")
 
 
-def export_model(net: Compass, path: Path, card: dict[str, Any], base_only: bool = False) -> None:
-    """Writes the model file of trained networks. Weights are stored in half precision, and rounded to it in `net`."""
+def export_model(
+    net: CompassNet, path: Path, name: str, card: dict[str, Any], base_only: bool = False, replace: bool = True
+) -> Manifest:
+    """Writes the model file of trained networks. Weights are stored in half precision, and rounded to it in `net`.
+
+    Raises InputError if they cannot be stored, or the file cannot be written.
+    """
     round_to_half(net)
     net.eval()
-    members = codec_members(net.base, "base/")
+    members = codec_members(net.base, "base")
     if net.predictor is not None and net.residual is not None and not base_only:
-        members |= codec_members(net.residual, "residual/")
-        members["predictor.onnx"] = predictor_graph(net.predictor)
-    write_model(path, members, card)
+        members |= codec_members(net.residual, "residual")
+        members["decoder/predictor.onnx"] = predictor_graph(net.predictor)
+    try:
+        return write_model(path, name, members, card, replace=replace)
+    except ValueError as error:
+        raise InputError(f"these weights make no model file: {error}") from None
 
 
 def round_to_half(net: nn.Module) -> None:
-    """Rounds all weights that the ONNX graphs will hold to half precision. Entropy models stay exact."""
+    """Rounds all weights that the ONNX graphs will hold to half precision. Entropy models stay operations."""
     with torch.no_grad():
         for name, parameter in net.named_parameters():
             if not re.search(r"(^|\.)(h_s|entropy_bottleneck|gain)\.", name):
@@ -59,72 +69,75 @@ def round_to_half(net: nn.Module) -> None:
                     raise InputError(f"the weight {name} is too large for half precision")
 
 
-def codec_members(codec: Codec, prefix: str) -> dict[str, bytes]:
-    """Members of the model file for one codec."""
-    picture, latent = torch.zeros(1, 3, 120, 116), torch.zeros(1, codec.latent, 8, 8)
+def codec_members(codec: Codec, part: str) -> dict[str, bytes]:
+    """Members of the model file for one codec, "base" or "residual"."""
+    picture, y = torch.zeros(1, 3, 120, 116), torch.zeros(1, codec.latent_channels, 8, 8)
     context = {"prediction": picture} if isinstance(codec, HyperpriorCodec) and codec.conditional else {}
     members = {
-        prefix + "analysis.onnx": _graph(codec.g_a, {"x": picture} | context, "y"),
-        prefix + "synthesis.onnx": _graph(codec.g_s, {"y": latent} | context, "x"),
-        prefix + "entropy.npz": pack_entropy(latent_coder(codec)),
-        prefix + "prior.npz": pack_arrays({k: v.numpy() for k, v in codec.entropy_bottleneck.state_dict().items()}),
+        f"encoder/{part}/analysis.onnx": _graph(codec.g_a, {"x": picture} | context, "y"),
+        f"decoder/{part}/synthesis.onnx": _graph(codec.g_s, {"y": y} | context, "x"),
     }
     if isinstance(codec, HyperpriorCodec):
-        members[prefix + "hyper_analysis.onnx"] = _graph(codec.h_a, {"y": latent}, "z")
+        members[f"encoder/{part}/hyper_analysis.onnx"] = _graph(codec.h_a, {"y": y}, "z")
+    prior = {k: v.numpy() for k, v in codec.entropy_bottleneck.state_dict().items()}
+    stored = {"decoder/{}/entropy": pack_entropy_model(entropy_model(codec)), "training/{}/prior": pack_arrays(prior)}
+    for name, (description, content) in stored.items():
+        members[name.format(part) + ".json"] = json.dumps(description).encode()
+        members[name.format(part) + ".bin"] = content
     return members
 
 
-def latent_coder(codec: Codec) -> LatentCoder:
+def entropy_model(codec: Codec) -> EntropyModel:
     """The entropy model of a codec in integers."""
-    return hyperprior_coder(codec) if isinstance(codec, HyperpriorCodec) else factorized_coder(codec)
+    return hyperprior_model(codec) if isinstance(codec, HyperpriorCodec) else factorized_model(codec)
 
 
-def hyperprior_coder(codec: HyperpriorCodec) -> HyperpriorCoder:
+def hyperprior_model(codec: HyperpriorCodec) -> HyperpriorModel:
     """Raises OverflowError if its networks could leave the range of exact arithmetic."""
     if codec.log_scale:
         thresholds = np.arange(SCALE_LEVELS - 1) + 0.5
     else:
         thresholds = scale_table()[:-1] * np.exp(LOG_SCALE_STEP / 2)  # geometric middle of neighbouring levels
-    shift = np.zeros((len(LAMBDAS), codec.latent)) if codec.gain is None else _array(codec.gain.scale_shift)
-    layers = [_exact_layer(module) for module in codec.h_s.children()]
-    exact.check_range(layers)
+    shift = np.zeros((len(LAMBDAS), codec.latent_channels)) if codec.gain is None else _array(codec.gain.scale_shift)
+    hyper_synthesis = [_operation(module) for module in codec.h_s.children()]
+    operations.check_range(hyper_synthesis)
     medians = _array(codec.entropy_bottleneck.medians).ravel()
-    return HyperpriorCoder(
+    return HyperpriorModel(
         log_gain=_log_gain(codec),
         scale_shift=_to_fixed(shift),
         thresholds=_to_fixed(thresholds),
         medians=_to_fixed(medians),
-        layers=layers,
-        z_tables=[Table(f) for f in _density_frequencies(codec.entropy_bottleneck, np.ones_like(medians))],
+        hyper_synthesis=hyper_synthesis,
+        z_tables=_density_tables(codec.entropy_bottleneck, np.ones_like(medians)),
         y_tables=[gaussian_table(scale) for scale in scale_table()],
     )
 
 
-def factorized_coder(codec: FactorizedCodec) -> FactorizedCoder:
-    """Tables for every `TABLE_EVERY`th stored quality."""
+def factorized_model(codec: FactorizedCodec) -> FactorizedModel:
+    """Tables for every `TABLE_EVERY`th quality code."""
     log_gain = _log_gain(codec)
-    frequencies = []
-    for code in range(0, MAX_QUALITY * STEPS + 1, TABLE_EVERY):
-        frequencies += _density_frequencies(codec.entropy_bottleneck, np.exp(-interpolate(log_gain, code)))
-    return FactorizedCoder(log_gain, _to_fixed(_array(codec.entropy_bottleneck.medians).ravel()), frequencies)
+    tables = []
+    for code in range(0, MAX_CODE + 1, TABLE_EVERY):
+        tables += _density_tables(codec.entropy_bottleneck, np.exp(-interpolate(log_gain, code)))
+    return FactorizedModel(log_gain, _to_fixed(_array(codec.entropy_bottleneck.medians).ravel()), tables)
 
 
 def _log_gain(codec: Codec) -> NDArray[np.float64]:
-    return np.zeros((len(LAMBDAS), codec.latent)) if codec.gain is None else _array(codec.gain.log_gain)
+    return np.zeros((len(LAMBDAS), codec.latent_channels)) if codec.gain is None else _array(codec.gain.log_gain)
 
 
 def _to_fixed(x: NDArray[np.floating]) -> NDArray[np.int64]:
-    return np.rint(x * 2**exact.ACTIVATION_BITS).astype(np.int64)
+    return np.rint(x * 2**operations.ACTIVATION_BITS).astype(np.int64)
 
 
-def gaussian_table(scale: float) -> Table:
+def gaussian_table(scale: float) -> FrequencyTable:
     """Table of the integers under a zero-mean Gaussian of this standard deviation."""
     reach = 1
     while _gaussian_tail(reach + 0.5, scale) > _TAIL:
         reach += 1
     edges = (np.arange(-reach, reach + 2) - 0.5) / scale
     p = np.diff(torch.special.ndtr(torch.from_numpy(edges)).numpy())
-    return Table(quantise_probabilities(np.append(p, max(_gaussian_tail(reach + 0.5, scale), _TAIL))))
+    return FrequencyTable(quantise_probabilities(np.append(p, max(_gaussian_tail(reach + 0.5, scale), _TAIL))))
 
 
 def _gaussian_tail(x: float, scale: float) -> float:
@@ -132,8 +145,8 @@ def _gaussian_tail(x: float, scale: float) -> float:
     return math.erfc(x / scale * math.sqrt(0.5))
 
 
-def _density_frequencies(prior: FactorizedPrior, steps: NDArray[np.float64]) -> list[NDArray[np.int64]]:
-    """Frequencies of each channel's table, from its learned density around the median, quantised in `steps` [C]."""
+def _density_tables(prior: FactorizedPrior, steps: NDArray[np.float64]) -> list[FrequencyTable]:
+    """Each channel's table, from its learned density around the median, quantised in `steps` [C]."""
     grid = torch.arange(-_REACH, _REACH + 2, dtype=torch.float64) - 0.5
     double = FactorizedPrior(prior.channels).double()
     double.load_state_dict(prior.state_dict())
@@ -143,7 +156,7 @@ def _density_frequencies(prior: FactorizedPrior, steps: NDArray[np.float64]) -> 
     cumulative = torch.sigmoid(logits).numpy()
     survival = torch.sigmoid(-logits).numpy()  # small on the right, where 1 - cumulative would lose digits
     p = np.where(logits[:, :-1].numpy() < 0, np.diff(cumulative), -np.diff(survival))
-    return [_around_zero(channel) for channel in p]
+    return [FrequencyTable(_around_zero(channel)) for channel in p]
 
 
 def _around_zero(p: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -155,23 +168,25 @@ def _around_zero(p: NDArray[np.float64]) -> NDArray[np.int64]:
     return quantise_probabilities(np.append(inside, max(1 - inside.sum(), _TAIL)))
 
 
-def _exact_layer(module: nn.Module) -> exact.Layer:
+def _operation(module: nn.Module) -> operations.Operation:
     if isinstance(module, nn.Conv2d):
-        return exact.Convolution(_fixed(module.weight, 0), _fixed(module.bias, exact.ACTIVATION_BITS))
+        return operations.Convolution(_fixed(module.weight, 0), _fixed(module.bias, operations.ACTIVATION_BITS))
     if isinstance(module, nn.ConvTranspose2d):
-        return exact.TransposedConvolution(_fixed(module.weight, 0), _fixed(module.bias, exact.ACTIVATION_BITS))
+        return operations.TransposedConvolution(
+            _fixed(module.weight, 0), _fixed(module.bias, operations.ACTIVATION_BITS)
+        )
     if isinstance(module, nn.ReLU):
-        return exact.LeakyReLU(0)
+        return operations.LeakyReLU(0)
     if isinstance(module, nn.LeakyReLU):
-        return exact.LeakyReLU(round(module.negative_slope * 2**exact.WEIGHT_BITS))
+        return operations.LeakyReLU(round(module.negative_slope * 2**operations.WEIGHT_BITS))
     if isinstance(module, nn.PixelShuffle) and module.upscale_factor == 2:
-        return exact.PixelShuffle()
+        return operations.PixelShuffle()
     raise InputError(f"a hyper-synthesis with {type(module).__name__} cannot be made exact")
 
 
 def _fixed(weight: Tensor | None, extra_bits: int) -> NDArray[np.float64]:
     assert weight is not None
-    return np.rint(_array(weight) * 2.0 ** (exact.WEIGHT_BITS + extra_bits))
+    return np.rint(_array(weight) * 2.0 ** (operations.WEIGHT_BITS + extra_bits))
 
 
 def _array(tensor: Tensor) -> NDArray[np.float64]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torch.utils.tensorboard import SummaryWriter
 
 from compass.errors import InputError
+from compass.files import atomic_writer
 from compass.training.data import Crops
 from compass.training.draws import Draws
 from compass.training.machine import Machine
@@ -187,7 +187,7 @@ class Trainer:
             self.stage.trained.load_state_dict(trained)
 
     def save(self) -> None:
-        """Writes the checkpoint beside its final name, then renames: a kill leaves the old or the new one, whole."""
+        """Writes the checkpoint and the weights: a kill leaves the old or the new ones, whole."""
         if not self.first:
             return
         state = {
@@ -204,9 +204,8 @@ class Trainer:
 
     @staticmethod
     def _write(state: dict[str, Any], path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, path)
+        with atomic_writer(path) as file:
+            torch.save(state, file)
 
     def _load(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.crops.device, weights_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -12,33 +11,39 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from compass.entropy.arrays import unpack_arrays
+from compass.entropy.operations import ACTIVATION_BITS, WEIGHT_BITS
 from compass.errors import InputError
-from compass.model import exact
-from compass.model.file import CARD, read_model
+from compass.model.file import MANIFEST, ModelFile
 
-_GRAPHS = {"analysis.onnx": "g_a.", "synthesis.onnx": "g_s.", "hyper_analysis.onnx": "h_a."}
+_GRAPHS = {
+    "encoder/{}/analysis.onnx": "g_a.",
+    "decoder/{}/synthesis.onnx": "g_s.",
+    "encoder/{}/hyper_analysis.onnx": "h_a.",
+}
 
 
 def weights_of_model(path: Path) -> dict[str, Tensor]:
-    """Weights by their names in `Compass`, as far as a model file holds them: all of them in a `fast` model.
+    """Weights by their names in `CompassNet`, as far as a model file holds them: all of them in a `fast` model.
 
     What export folds into other constants (GDN, the linear layers of LIFF) is missing. Those in graphs are in half
     precision, those of h_s in fixed point. Raises ModelError if the file is no model, InputError without `onnx`.
     """
-    members, _ = read_model(path)
+    file = ModelFile(path)
     weights: dict[str, Tensor] = {}
     for part in ("base", "residual"):
         for member, prefix in _GRAPHS.items():
-            if f"{part}/{member}" in members:
-                initialisers = _initialisers(members[f"{part}/{member}"])
-                weights |= {f"{part}.{prefix}{name}": value for name, value in initialisers.items()}
-        if f"{part}/entropy.npz" in members:
-            weights |= {f"{part}.{name}": value for name, value in _entropy(members[f"{part}/entropy.npz"]).items()}
-        if f"{part}/prior.npz" in members:
-            with np.load(io.BytesIO(members[f"{part}/prior.npz"])) as prior:
-                weights |= {f"{part}.entropy_bottleneck.{name}": torch.from_numpy(prior[name]) for name in prior}
-    if "predictor.onnx" in members:
-        weights |= _initialisers(members["predictor.onnx"])  # its graph has the prefix already
+            name = member.format(part)
+            if file.holds(name):
+                weights |= {f"{part}.{prefix}{key}": value for key, value in _initialisers(file.read(name)).items()}
+        if file.holds(f"decoder/{part}/entropy.json"):
+            weights |= {f"{part}.{key}": value for key, value in _entropy(file, part).items()}
+        if file.holds(f"training/{part}/prior.json"):
+            index, content = file.read_json(f"training/{part}/prior.json"), file.read(f"training/{part}/prior.bin")
+            prior = unpack_arrays(index, content)
+            weights |= {f"{part}.entropy_bottleneck.{key}": torch.from_numpy(value) for key, value in prior.items()}
+    if file.holds("decoder/predictor.onnx"):
+        weights |= _initialisers(file.read("decoder/predictor.onnx"))  # its graph has the prefix already
     return weights
 
 
@@ -47,7 +52,7 @@ def is_model(path: Path) -> bool:
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return CARD in archive.namelist()
+        return MANIFEST in archive.namelist()
 
 
 def _initialisers(graph: bytes) -> dict[str, Tensor]:
@@ -62,16 +67,18 @@ def _initialisers(graph: bytes) -> dict[str, Tensor]:
     }
 
 
-def _entropy(data: bytes) -> dict[str, Tensor]:
+def _entropy(file: ModelFile, part: str) -> dict[str, Tensor]:
     """Gains and h_s, read from the arrays themselves: a training machine may lack the entropy coder's library."""
-    with np.load(io.BytesIO(data)) as arrays:
-        weights = {"gain.log_gain": _scaled(arrays["log_gain"], 0)}
-        if "layers" in arrays:
-            weights["gain.scale_shift"] = _scaled(arrays["scale_shift"], exact.ACTIVATION_BITS)
-            for i in range(len(arrays["layers"])):
-                if f"weight{i}" in arrays:
-                    weights[f"h_s.{i}.weight"] = _scaled(arrays[f"weight{i}"], exact.WEIGHT_BITS)
-                    weights[f"h_s.{i}.bias"] = _scaled(arrays[f"bias{i}"], exact.WEIGHT_BITS + exact.ACTIVATION_BITS)
+    description = file.read_json(f"decoder/{part}/entropy.json")
+    arrays = unpack_arrays(description["arrays"], file.read(f"decoder/{part}/entropy.bin"))
+    weights = {"gain.log_gain": _scaled(arrays["log_gain"], 0)}
+    if "scale_shift" in arrays:
+        weights["gain.scale_shift"] = _scaled(arrays["scale_shift"], ACTIVATION_BITS)
+    bits = {"weight": WEIGHT_BITS, "bias": WEIGHT_BITS + ACTIVATION_BITS}
+    for name, array in arrays.items():
+        network, _, field = name.partition(".")
+        if network == "hyper_synthesis":
+            weights[f"h_s.{field}"] = _scaled(array, bits[field.partition(".")[2]])
     return weights
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from compass.errors import CompassError, InputError
-from compass.nets.compass import Compass
+from compass.nets.layered import CompassNet
 from compass.nets.profiles import PROFILES
 from compass.training.data import Crops, read_pictures
 from compass.training.klt import recentre_for_residuals
@@ -46,7 +46,7 @@ class Run:
     pause: float | None = None  # minutes after which to stop, to be resumed
 
 
-def build(profile: str) -> Compass:
+def build(profile: str) -> CompassNet:
     """The untrained networks of a profile; one that is a base codec alone has no predictor and no residual codec.
 
     Raises InputError on an unknown name.
@@ -56,7 +56,7 @@ def build(profile: str) -> Compass:
     return PROFILES[profile].build()
 
 
-def load_parts(net: Compass, starts: list[str]) -> None:
+def load_parts(net: CompassNet, starts: list[str]) -> None:
     """Loads weights.pt files of earlier runs, or model files.
 
     Raises InputError if a file is missing, is none of weights, or is of another profile (or a model file of a profile
@@ -107,7 +107,7 @@ def train(run: Run) -> Metrics:
         close_machine()
 
 
-def make_trainer(run: Run, net: Compass, machine: Machine) -> Trainer:
+def make_trainer(run: Run, net: CompassNet, machine: Machine) -> Trainer:
     """The stage of a run with its pictures read, ready to train `net` in place."""
     net.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     net.requires_grad_(False)
@@ -119,7 +119,7 @@ def make_trainer(run: Run, net: Compass, machine: Machine) -> Trainer:
     return Trainer(stage, crops, valid, run.schedule, run.folder, machine)
 
 
-def make_stage(run: Run, net: Compass) -> Stage:
+def make_stage(run: Run, net: CompassNet) -> Stage:
     """Raises InputError if there is no such stage, or the profile has nothing that it could train."""
     if run.stage not in STAGES:
         raise InputError(f"there is no stage {run.stage!r}, only {', '.join(STAGES)}")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compass.model.quality import LAMBDAS, MAX_QUALITY
-from compass.nets.compass import CodedLayer, Compass
+from compass.entropy.quality import LAMBDAS, MAX_QUALITY
+from compass.nets.layered import CompassNet, LayerOutput
 from compass.nets.predictor import BicubicPredictor
 from compass.training.data import Crops
 from compass.training.draws import Draws
@@ -31,7 +31,7 @@ class Stage(nn.Module, ABC):
     trained: nn.Module
     fixed_shapes = False  # every step runs on the same ones
 
-    def __init__(self, net: Compass, crop: int, batch: int, quality: float | None = None) -> None:
+    def __init__(self, net: CompassNet, crop: int, batch: int, quality: float | None = None) -> None:
         super().__init__()
         self.net, self.crop, self.batch, self.quality = net, crop, batch, quality
 
@@ -58,7 +58,7 @@ class Stage(nn.Module, ABC):
     def validate(self, pictures: list[Tensor]) -> Metrics:
         """Figures on pictures [1, 3, H, W]; `cost` is the one to compare runs by, lower is better."""
 
-    def _validate_layers(self, net: Compass, pyramids: list[list[Tensor]]) -> Metrics:
+    def _validate_layers(self, net: CompassNet, pyramids: list[list[Tensor]]) -> Metrics:
         """Mean cost of the layers above the base (or of the base, if alone) at each validated quality."""
         figures: Metrics = {}
         costs = []
@@ -79,13 +79,13 @@ class Stage(nn.Module, ABC):
 
 
 def lambdas(quality: Tensor) -> Tensor:
-    """`compass.model.quality.lambda_of` on tensors."""
+    """`compass.entropy.quality.lambda_of` on tensors."""
     logs = torch.log(torch.tensor(LAMBDAS, device=quality.device))
     low = quality.floor().clamp(0, MAX_QUALITY - 1).long()
     return torch.exp(torch.lerp(logs[low], logs[low + 1], quality - low))
 
 
-def rate_distortion(layer: CodedLayer, target: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def rate_distortion(layer: LayerOutput, target: Tensor, quality: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """bpp + lambda 255^2 MSE (paper, eq. 5), bpp and MSE, each [B]."""
     pixels = target.shape[2] * target.shape[3]
     bpp = (layer.bits_y + layer.bits_z) / pixels
@@ -107,7 +107,7 @@ class BaseStage(Stage):
 
     fixed_shapes = True
 
-    def __init__(self, net: Compass, crop: int, batch: int, quality: float | None = None, klt: bool = False) -> None:
+    def __init__(self, net: CompassNet, crop: int, batch: int, quality: float | None = None, klt: bool = False) -> None:
         super().__init__(net, crop, batch, quality)
         self.trained, self.klt = net.base, klt
 
@@ -135,7 +135,7 @@ class BaseStage(Stage):
 class PredictorStage(Stage):
     """The predictor alone, L1 loss, on clean pairs (paper, supplement A)."""
 
-    def __init__(self, net: Compass, crop: int, batch: int) -> None:
+    def __init__(self, net: CompassNet, crop: int, batch: int) -> None:
         super().__init__(net, crop, batch)
         assert net.predictor is not None
         self.trained = net.predictor
@@ -163,13 +163,15 @@ class EnhancementStage(Stage):
     With `joint` the predictor is trained along; without it bicubic interpolation stands in for it.
     """
 
-    def __init__(self, net: Compass, crop: int, batch: int, quality: float | None = None, joint: bool = True) -> None:
+    def __init__(
+        self, net: CompassNet, crop: int, batch: int, quality: float | None = None, joint: bool = True
+    ) -> None:
         super().__init__(net, crop, batch, quality)
         assert net.residual is not None
         assert net.predictor is not None
         parts: dict[str, nn.Module] = {"residual": net.residual}
         self.trained = nn.ModuleDict(parts | {"predictor": net.predictor} if joint else parts)
-        self.chain = net if joint else Compass(net.base, BicubicPredictor(), net.residual)
+        self.chain = net if joint else CompassNet(net.base, BicubicPredictor(), net.residual)
 
     def rate_factor(self, name: str) -> float:
         return KLT_RATE_FACTOR if name.removeprefix("residual.").startswith(KLT_LAYERS) else 1.0

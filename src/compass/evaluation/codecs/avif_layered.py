@@ -19,7 +19,7 @@ from PIL import Image
 from compass.errors import InputError
 from compass.evaluation.codecs import programs
 from compass.evaluation.codecs.by_resolution import halvings
-from compass.evaluation.codecs.contract import CodedLayer, CodedPicture, Settings, UnavailableError, timed
+from compass.evaluation.codecs.contract import ImageResult, LayerResult, Settings, UnavailableError, timed
 from compass.picture.pyramid import Pixels
 
 _OPTIONS = ("-c", "aom", "-s", "4", "-y", "444", "--cicp", "1/13/1", "-a", "tune=psnr", "-j", "1", "--layered")
@@ -41,7 +41,7 @@ class LayeredAVIF:
             "command": f"avifenc {' '.join(_OPTIONS)} (and for each layer) {_LAYER}",
         }
 
-    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
+    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         counts = halvings(pyramid)
         if len(counts) > _MAX_LAYERS or max(counts) > _MAX_HALVINGS:
             raise InputError(f"AVIF has at most {_MAX_LAYERS} layers, the smallest at 1/{2**_MAX_HALVINGS}")
@@ -54,7 +54,7 @@ class LayeredAVIF:
                 command += [f"--scaling-mode{suffix}", f"1/{2**count}"]
                 command += [f"--min{suffix}", quantiser, f"--max{suffix}", quantiser, source]
             _, encoding = timed(lambda: programs.run(*command, coded))
-            layers: list[CodedLayer] = []
+            layers: list[LayerResult] = []
             for k, end in enumerate(layer_ends(coded.read_bytes(), len(counts))):
                 progressive = ("--progressive", "--index", str(k)) if len(counts) > 1 else ()
                 _, decoding = timed(
@@ -66,7 +66,7 @@ class LayeredAVIF:
                 if picture.size != (width, height):
                     picture = picture.resize((width, height), Image.Resampling.BICUBIC)
                 below = layers[-1].accumulated_bytes if layers else 0
-                layers.append(CodedLayer(CodedPicture(end - below, np.asarray(picture), encoding, decoding), end))
+                layers.append(LayerResult(ImageResult(end - below, np.asarray(picture), encoding, decoding), end))
             return layers
 
 

@@ -9,12 +9,12 @@ from functools import lru_cache, partial
 from PIL import Image
 
 from compass.bitstream import container
-from compass.codec.decoder import decode_planes
+from compass.codec.decoder import reconstruct_layer
 from compass.codec.encoder import encode_layers
-from compass.codec.layer import finish_layer
+from compass.codec.layer import DecodedLayer
 from compass.errors import ModelError
-from compass.evaluation.codecs.contract import CodedLayer, CodedPicture, Settings, UnavailableError, timed
-from compass.model import model as models
+from compass.evaluation.codecs.contract import ImageResult, LayerResult, Settings, UnavailableError, timed
+from compass.model import store
 from compass.model.model import Model
 from compass.picture.pyramid import Pixels
 
@@ -24,7 +24,7 @@ QUALITIES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 @lru_cache(maxsize=2)
 def _load(model: str) -> Model:
     try:
-        return models.load(model, threads=1)
+        return store.load(model, threads=1)
     except ModelError as error:
         raise UnavailableError(str(error)) from None
 
@@ -32,7 +32,7 @@ def _load(model: str) -> Model:
 @dataclass(frozen=True)
 class _OfModel:
     name: str = "compass"
-    model: str = models.DEFAULT
+    model: str = store.DEFAULT
     qualities: Sequence[float] = QUALITIES
 
     def settings(self) -> Settings:
@@ -41,30 +41,33 @@ class _OfModel:
 
 
 @dataclass(frozen=True)
-class Compass(_OfModel):
+class CompassCodec(_OfModel):
     """All layers in one file, all at one quality."""
 
-    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
+    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         model = _load(self.model)
         sizes = [(picture.shape[1], picture.shape[0]) for picture in pyramid]
         source = Image.fromarray(pyramid[-1])
         (data, _), encoding = timed(lambda: encode_layers(source, sizes, [quality] * len(sizes), model))
         header = container.read_header(data)
-        layers: list[CodedLayer] = []
-        below = 0
+        layers: list[LayerResult] = []
+        below: DecodedLayer | None = None
+        decoding, start = 0.0, 0
         for k, entry in enumerate(header.layers):
-            (planes, _), decoding = timed(partial(decode_planes, data, header, k, model))
+            reconstruction, seconds = timed(partial(reconstruct_layer, data, header, k, model, below))
+            decoded, finishing = timed(partial(reconstruction.finish, header.colour))
+            decoding += seconds + finishing
             end = header.span(k)[1]
-            coded = CodedPicture(
-                bytes=end - below,
-                picture=finish_layer(planes, header.colour),
+            coded = ImageResult(
+                bytes=end - start,
+                picture=decoded.pixels,
                 encoding_time=encoding,
                 decoding_time=decoding,
                 payload_bytes=entry.length,
-                planes=255 * planes.transpose(1, 2, 0),
+                planes=255 * reconstruction.planes.transpose(1, 2, 0),
             )
-            layers.append(CodedLayer(coded, end))
-            below = end
+            layers.append(LayerResult(coded, end))
+            start, below = end, decoded
         return layers
 
 
@@ -72,6 +75,6 @@ class Compass(_OfModel):
 class BaseCodec(_OfModel):
     """The base codec of a model alone, in one-layer files."""
 
-    def code(self, picture: Pixels, quality: float) -> CodedPicture:
-        (layer,) = Compass(model=self.model).code([picture], quality)
+    def code(self, picture: Pixels, quality: float) -> ImageResult:
+        (layer,) = CompassCodec(model=self.model).code([picture], quality)
         return layer.coded

@@ -11,7 +11,7 @@ import numpy as np
 import PIL
 from PIL import Image, features
 
-from compass.evaluation.codecs.contract import CodedPicture, Settings, UnavailableError, timed
+from compass.evaluation.codecs.contract import ImageResult, Settings, UnavailableError, timed
 from compass.picture.pyramid import Pixels
 
 
@@ -31,12 +31,12 @@ class PillowCodec:
         version = features.version(self.library)
         return {"program": f"Pillow {PIL.__version__}, {self.library} {version}", "options": self.options}
 
-    def code(self, picture: Pixels, quality: float) -> CodedPicture:
+    def code(self, picture: Pixels, quality: float) -> ImageResult:
         buffer = io.BytesIO()
         image = Image.fromarray(picture)
         _, encoding = timed(lambda: image.save(buffer, self.format, quality=round(quality), **self.options))
         decoded, decoding = timed(lambda: np.asarray(Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")))
-        return CodedPicture(len(buffer.getvalue()), decoded, encoding, decoding)
+        return ImageResult(len(buffer.getvalue()), decoded, encoding, decoding)
 
 
 JPEG_420 = PillowCodec(

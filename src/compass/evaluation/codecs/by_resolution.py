@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from compass.errors import InputError
-from compass.evaluation.codecs.contract import CodedLayer, CodedPicture, timed
+from compass.evaluation.codecs.contract import ImageResult, LayerResult, timed
 from compass.picture.pyramid import Pixels
 
 LEVELS = 5  # halvings
@@ -32,16 +32,16 @@ def _halvings(picture: Pixels, full: Pixels) -> int:
 
 def cut_into_layers(
     data: bytes, counts: Sequence[int], encoding_time: float, decode: Callable[[bytes, int], Pixels]
-) -> list[CodedLayer]:
+) -> list[LayerResult]:
     """Layers of a file, each decoded from its first bytes alone by `decode(prefix, halvings)`."""
     ends = tile_part_ends(data)
-    layers: list[CodedLayer] = []
+    layers: list[LayerResult] = []
     for count in counts:
         prefix = data[: ends[len(ends) - 1 - count]] + _END
         picture, decoding_time = timed(partial(decode, prefix, count))
         below = layers[-1].accumulated_bytes if layers else 0
-        coded = CodedPicture(len(prefix) - below, picture, encoding_time, decoding_time)
-        layers.append(CodedLayer(coded, len(prefix)))
+        coded = ImageResult(len(prefix) - below, picture, encoding_time, decoding_time)
+        layers.append(LayerResult(coded, len(prefix)))
     return layers
 
 

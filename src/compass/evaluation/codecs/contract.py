@@ -20,7 +20,7 @@ class UnavailableError(CompassError):
     """A codec needs a program or a model that is not there."""
 
 
-class CodedPicture(NamedTuple):
+class ImageResult(NamedTuple):
     """One picture after coding and decoding."""
 
     bytes: int  # of the file, its headers included; of a layer, those that it adds
@@ -31,14 +31,14 @@ class CodedPicture(NamedTuple):
     planes: NDArray[np.floating] | None = None  # [H, W, 3] in 0..255 before rounding, where it is known
 
 
-class CodedLayer(NamedTuple):
+class LayerResult(NamedTuple):
     """One layer after coding and decoding."""
 
-    coded: CodedPicture
+    coded: ImageResult
     accumulated_bytes: int  # all that a reader of this layer needs
 
 
-class PictureCodec(Protocol):
+class ImageCodec(Protocol):
     """Codes one picture at one size."""
 
     @property
@@ -51,7 +51,7 @@ class PictureCodec(Protocol):
     def settings(self) -> Settings:
         """All that is needed to repeat a result. Raises UnavailableError if something is missing here."""
 
-    def code(self, picture: Pixels, quality: float) -> CodedPicture:
+    def code(self, picture: Pixels, quality: float) -> ImageResult:
         """Codes [H, W, 3] and decodes it again."""
 
 
@@ -66,7 +66,7 @@ class LayeredCodec(Protocol):
 
     def settings(self) -> Settings: ...
 
-    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
+    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         """Codes pictures [H_k, W_k, 3]. Raises InputError if their sizes are none that the codec can make layers of."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from compass.evaluation.codecs import programs
-from compass.evaluation.codecs.contract import CodedPicture, Settings, UnavailableError, timed
+from compass.evaluation.codecs.contract import ImageResult, Settings, UnavailableError, timed
 from compass.picture.pyramid import Pixels
 
 _QUIET = ("ffmpeg", "-nostdin", "-y", "-loglevel", "error")
@@ -42,7 +42,7 @@ class HEVC:
             ),
         }
 
-    def code(self, picture: Pixels, quality: float) -> CodedPicture:
+    def code(self, picture: Pixels, quality: float) -> ImageResult:
         with tempfile.TemporaryDirectory() as folder:
             source, coded, decoded = (Path(folder, name) for name in ("in.ppm", "coded.hevc", "out.rgb"))
             programs.write_ppm(source, picture)
@@ -51,4 +51,4 @@ class HEVC:
             _, encoding = timed(lambda: programs.run(*_QUIET, "-i", source, *_encode(rate), coded))
             _, decoding = timed(lambda: programs.run(*_QUIET, "-i", coded, *to_rgb, decoded))
             pixels = np.frombuffer(decoded.read_bytes(), np.uint8).reshape(picture.shape)
-            return CodedPicture(coded.stat().st_size, pixels, encoding, decoding)
+            return ImageResult(coded.stat().st_size, pixels, encoding, decoding)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from compass.evaluation.codecs.by_resolution import LEVELS, cut_into_layers, halvings
-from compass.evaluation.codecs.contract import CodedLayer, Settings, UnavailableError, timed
+from compass.evaluation.codecs.contract import LayerResult, Settings, UnavailableError, timed
 from compass.picture.pyramid import Pixels
 
 # In the upper and lower quarter of 16 bits nothing is coded: the library wraps values that leave the range around.
@@ -30,7 +30,7 @@ class HTJ2K:
             "gain": _GAIN,
         }
 
-    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
+    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         library, counts = _library(), halvings(pyramid)
         samples = pyramid[-1].astype(np.uint16) * _GAIN + _OFFSET
         data, encoding = timed(lambda: bytes(library.htj2k_encode(samples, level=quality, **_OPTIONS)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from compass.evaluation.codecs import programs
 from compass.evaluation.codecs.by_resolution import LEVELS, cut_into_layers, halvings
-from compass.evaluation.codecs.contract import CodedLayer, Settings, timed
+from compass.evaluation.codecs.contract import LayerResult, Settings, timed
 from compass.picture.pyramid import Pixels
 
 _OPTIONS = ("-I", "-mct", "1", "-n", str(LEVELS + 1), "-p", "RPCL", "-TP", "R")
@@ -25,7 +25,7 @@ class Jpeg2000:
         version = programs.first_line("opj_compress", "-h", containing="openjp2 library")
         return {"program": f"OpenJPEG: {version}", "command": f"opj_compress -r 24/QUALITY {' '.join(_OPTIONS)}"}
 
-    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
+    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         counts = halvings(pyramid)
         with tempfile.TemporaryDirectory() as folder:
             source, coded, prefix, decoded = (Path(folder, n) for n in ("in.ppm", "all.j2k", "prefix.j2k", "out.ppm"))

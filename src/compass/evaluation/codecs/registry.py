@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from compass.errors import InputError
 from compass.evaluation.codecs.avif_layered import LayeredAVIF
-from compass.evaluation.codecs.by_compass import BaseCodec, Compass
+from compass.evaluation.codecs.by_compass import BaseCodec, CompassCodec
 from compass.evaluation.codecs.by_pillow import AVIF, JPEG_420, JPEG_444, WEBP
-from compass.evaluation.codecs.contract import LayeredCodec, PictureCodec
+from compass.evaluation.codecs.contract import ImageCodec, LayeredCodec
 from compass.evaluation.codecs.hevc import HEVC
 from compass.evaluation.codecs.htj2k import HTJ2K
 from compass.evaluation.codecs.jpeg2000 import Jpeg2000
@@ -14,7 +14,7 @@ from compass.evaluation.codecs.jpegxl import JpegXL
 from compass.evaluation.codecs.shvc import SHVC
 from compass.evaluation.codecs.wrappers import Separate
 
-PICTURE_CODECS: dict[str, PictureCodec] = {
+IMAGE_CODECS: dict[str, ImageCodec] = {
     codec.name: codec
     for codec in (
         BaseCodec(),
@@ -29,13 +29,13 @@ PICTURE_CODECS: dict[str, PictureCodec] = {
     )
 }
 LAYERED_CODECS: dict[str, LayeredCodec] = {
-    codec.name: codec for codec in (Compass(), Jpeg2000(), HTJ2K(), LayeredAVIF(), SHVC())
+    codec.name: codec for codec in (CompassCodec(), Jpeg2000(), HTJ2K(), LayeredAVIF(), SHVC())
 }
 
 
 def names() -> list[str]:
     """All that `find` takes."""
-    return [*LAYERED_CODECS, *(f"{prefix}-{name}" for prefix in ("simulcast", "single") for name in PICTURE_CODECS)]
+    return [*LAYERED_CODECS, *(f"{prefix}-{name}" for prefix in ("simulcast", "single") for name in IMAGE_CODECS)]
 
 
 def find(name: str, model: str | None = None) -> LayeredCodec:
@@ -48,10 +48,10 @@ def find(name: str, model: str | None = None) -> LayeredCodec:
         codec = LAYERED_CODECS[name]
         if model is None:
             return codec
-        if isinstance(codec, Compass):
-            return Compass(model=model)
-    elif prefix in ("simulcast", "single") and rest in PICTURE_CODECS:
-        alone = PICTURE_CODECS[rest]
+        if isinstance(codec, CompassCodec):
+            return CompassCodec(model=model)
+    elif prefix in ("simulcast", "single") and rest in IMAGE_CODECS:
+        alone = IMAGE_CODECS[rest]
         if model is None or isinstance(alone, BaseCodec):
             return Separate(BaseCodec(rest, model) if model else alone, prefix == "simulcast")
     else:

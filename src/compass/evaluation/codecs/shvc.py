@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compass.evaluation.codecs import programs
-from compass.evaluation.codecs.contract import CodedLayer, CodedPicture, Settings, timed
+from compass.evaluation.codecs.contract import ImageResult, LayerResult, Settings, timed
 from compass.picture.pyramid import Pixels
 
 ENCODER = "TAppEncoderStatic"
@@ -60,7 +60,7 @@ class SHVC:
         programs.find(ENCODER)
         return {"program": programs.first_line(ENCODER, "--help", containing="SHM"), "configuration": _TOOLS}
 
-    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
+    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             for k, picture in enumerate(pyramid):
@@ -71,7 +71,7 @@ class SHVC:
             layers = []
             for k, (picture, end) in enumerate(zip(pyramid, np.cumsum(sizes), strict=True)):
                 planes = np.frombuffer((folder / f"{k}.out").read_bytes(), np.uint8).reshape(3, *picture.shape[:2])
-                layers.append(CodedLayer(CodedPicture(sizes[k], to_rgb(planes), encoding, None), int(end)))
+                layers.append(LayerResult(ImageResult(sizes[k], to_rgb(planes), encoding, None), int(end)))
             return layers
 
 

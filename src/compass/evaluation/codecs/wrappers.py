@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compass.evaluation.codecs.contract import CodedLayer, PictureCodec, Settings
+from compass.evaluation.codecs.contract import ImageCodec, LayerResult, Settings
 from compass.picture.pyramid import Pixels
 
 
@@ -13,7 +13,7 @@ from compass.picture.pyramid import Pixels
 class Separate:
     """Codes every layer alone. Simulcast counts the files of all smaller layers too, single-layer coding its own."""
 
-    codec: PictureCodec
+    codec: ImageCodec
     simulcast: bool
 
     @property
@@ -27,13 +27,13 @@ class Separate:
     def settings(self) -> Settings:
         return self.codec.settings()
 
-    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[CodedLayer]:
-        layers: list[CodedLayer] = []
+    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
+        layers: list[LayerResult] = []
         for picture in pyramid:
             coded = self.codec.code(picture, quality)
             total = coded.bytes
             if layers and self.simulcast:
                 total += layers[-1].accumulated_bytes
                 coded = coded._replace(encoding_time=coded.encoding_time + layers[-1].coded.encoding_time)
-            layers.append(CodedLayer(coded, total))
+            layers.append(LayerResult(coded, total))
         return layers

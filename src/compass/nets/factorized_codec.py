@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from compass.nets.entropy import FactorizedPrior
-from compass.nets.hyperprior import CodedLatent, QualityGain
+from compass.nets.hyperprior_codec import CodecOutput, QualityGain
 from compass.nets.paper import analysis, synthesis
+from compass.nets.priors import FactorizedPrior
 
 
 class FactorizedCodec(nn.Module):
@@ -19,12 +19,12 @@ class FactorizedCodec(nn.Module):
 
     def __init__(self, n: int = 128, m: int = 192, variable_rate: bool = True) -> None:
         super().__init__()
-        self.latent = m
+        self.latent_channels = m
         self.g_a, self.g_s = analysis(n, m), synthesis(n, m)
         self.entropy_bottleneck = FactorizedPrior(m)
         self.gain = QualityGain(m, with_shift=False) if variable_rate else None
 
-    def forward(self, x: Tensor, quality: Tensor | None = None) -> CodedLatent:
+    def forward(self, x: Tensor, quality: Tensor | None = None) -> CodecOutput:
         """x [B, 3, H, W] in [0, 1]; rates of noisy latents in training mode, of rounded ones otherwise."""
         step: Tensor | float = 1.0
         if self.gain is not None:
@@ -34,4 +34,4 @@ class FactorizedCodec(nn.Module):
         y = self.g_a(x).float()
         bits = self.entropy_bottleneck.bits(y, step)
         picture = self.g_s(self.entropy_bottleneck.quantise(y, step)).float()[:, :, : x.shape[2], : x.shape[3]]
-        return CodedLatent(picture, bits, torch.zeros_like(bits))
+        return CodecOutput(picture, bits, torch.zeros_like(bits))

@@ -7,15 +7,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from compass.nets.factorized import FactorizedCodec
+from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.functional import round_ste
-from compass.nets.hyperprior import HyperpriorCodec
+from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.predictor import axis_tensors
 
 Codec = HyperpriorCodec | FactorizedCodec
 
 
-class CodedLayer(NamedTuple):
+class LayerOutput(NamedTuple):
     """One layer of a coded pyramid, differentiable."""
 
     picture: Tensor  # [B, 3, H, W], unrounded
@@ -24,7 +24,7 @@ class CodedLayer(NamedTuple):
     bits_z: Tensor  # [B]
 
 
-class Compass(nn.Module):
+class CompassNet(nn.Module):
     """Base codec, predictor and residual codec; the last two serve every enhancement layer.
 
     Without them it is a base codec alone.
@@ -45,15 +45,15 @@ class Compass(nn.Module):
         columns = axis_tensors(lower.shape[3], size[1], lower.device)
         return self.predictor(lower, rows, columns).float()
 
-    def forward(self, pyramid: list[Tensor], qualities: list[Tensor | None]) -> list[CodedLayer]:
+    def forward(self, pyramid: list[Tensor], qualities: list[Tensor | None]) -> list[LayerOutput]:
         """Codes a pyramid of pictures [B, 3, H_k, W_k] in [0, 1], smallest first, each at its quality [B]."""
         picture, bits_y, bits_z = self.base(pyramid[0], qualities[0])
-        layers = [CodedLayer(picture, None, bits_y, bits_z)]
+        layers = [LayerOutput(picture, None, bits_y, bits_z)]
         for target, quality in zip(pyramid[1:], qualities[1:], strict=True):
             assert self.residual is not None
             prediction = self.predict(quantise_picture(layers[-1].picture), (target.shape[2], target.shape[3]))
             picture, bits_y, bits_z = self.residual(target - prediction, quality, prediction)
-            layers.append(CodedLayer(prediction + picture, prediction, bits_y, bits_z))
+            layers.append(LayerOutput(prediction + picture, prediction, bits_y, bits_z))
         return layers
 
 

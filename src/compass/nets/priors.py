@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compass.model.scales import LOG_SCALE_MIN, LOG_SCALE_STEP, SCALE_LEVELS
+from compass.entropy.scales import LOG_SCALE_MIN, LOG_SCALE_STEP, SCALE_LEVELS
 from compass.nets.functional import add_noise, lower_bound, round_ste
 
 _LIKELIHOOD_MIN = 1e-9

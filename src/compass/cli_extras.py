@@ -80,8 +80,9 @@ def export(
         details = json.loads(card.read_text()) if card else {}
     except (OSError, ValueError) as error:
         raise InputError(f"{card} is no card in JSON: {error}") from None
-    details = {"name": target.stem, "profile": profile, **({} if quality is None else {"quality": quality}), **details}
-    exporting.export_model(net, target, details, base_only)
+    details = {"profile": profile, **({} if quality is None else {"quality": quality}), **details}
+    name = str(details.pop("name", target.stem))
+    exporting.export_model(net, target, name, details, base_only, replace=force)
 
 
 def evaluate(

@@ -12,6 +12,7 @@ from PIL import Image
 import compass
 from compass.bitstream import boxes, container
 from compass.codec.encoder import LayerEncoder
+from compass.codec.layer import DecodedLayer
 from compass.codec.search import _last_below, encode_to_psnr, encode_to_size
 from compass.errors import CutFileWarning, FormatError, InputError
 from compass.picture.fidelity import psnr
@@ -200,7 +201,7 @@ def test_a_picture_without_any_loss_is_no_trap(tiny_model):
     class Lossless(LayerEncoder):
         def encode(self, qualities, front=(), back=()):
             data, (layer,) = super().encode(qualities, front, back)
-            exact = replace(layer, picture=self.targets[0].pixels) if qualities[0] > 4 else layer
+            exact = replace(layer, decoded=DecodedLayer(self.targets[0].pixels)) if qualities[0] > 4 else layer
             return data, [exact]
 
     encoder = Lossless(Image.new("RGB", (16, 16), (115, 105, 125)), [(16, 16)], tiny_model)
@@ -213,11 +214,11 @@ def test_the_search_is_short_and_analyses_the_base_once(parrots, tiny_model, mon
     for name in counts:
         codec = getattr(tiny_model, name)
 
-        def counted(*arguments, _original=codec.transform, _name=name):
+        def counted(*arguments, _original=codec.analyse, _name=name):
             counts[_name] += 1
             return _original(*arguments)
 
-        monkeypatch.setattr(codec, "transform", counted)
+        monkeypatch.setattr(codec, "analyse", counted)
     encode_to_size(LayerEncoder(parrots, [(160, 120), (320, 240)], tiny_model), 15_000)
     assert counts["base"] == 1
     assert counts["residual"] <= 10

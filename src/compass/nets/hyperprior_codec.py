@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compass.model.quality import LAMBDAS, MAX_QUALITY
-from compass.nets.entropy import FactorizedPrior, gaussian_bits, scale_of_level
+from compass.entropy.quality import LAMBDAS, MAX_QUALITY
 from compass.nets.functional import add_noise, lower_bound, round_ste
+from compass.nets.priors import FactorizedPrior, gaussian_bits, scale_of_level
 
 SCALE_MIN = 0.11
 
@@ -27,14 +27,14 @@ class Transforms:
     g_s: nn.Module  # y -> picture, at least H x W, to be cropped
     h_a: nn.Module  # y -> z [B, N, ceil(h/4), ceil(w/4)]
     h_s: nn.Module  # z -> [B, 2M, >= h, >= w]: scales first, then means
-    latent: int
-    hyper: int
+    latent_channels: int  # M
+    hyper_channels: int  # N
     log_scale: bool  # h_s yields table levels (logarithmic) instead of standard deviations
     conditional: bool = False  # g_a and g_s take a second picture, known to encoder and decoder
 
 
-class CodedLatent(NamedTuple):
-    """Output of `HyperpriorCodec.forward`."""
+class CodecOutput(NamedTuple):
+    """What `forward` of a codec network yields."""
 
     picture: Tensor  # [B, 3, H, W]
     bits_y: Tensor  # [B]
@@ -47,13 +47,13 @@ class QualityGain(nn.Module):
     `shift` moves the table levels that h_s predicts: a coarser quality has smaller latents.
     """
 
-    def __init__(self, latent: int, with_shift: bool = True) -> None:
+    def __init__(self, channels: int, with_shift: bool = True) -> None:
         super().__init__()
         # Uniform quantiser at slope lambda: D = step^2 / 12, dD/dR = -2 ln 2 D, with D per sample of three channels.
         step = torch.tensor([(2 * 0.69315 / 12 * 255**2 / 3 * x) ** -0.5 for x in LAMBDAS])
-        self.log_gain = nn.Parameter(-torch.log(step).reshape(-1, 1).repeat(1, latent))
+        self.log_gain = nn.Parameter(-torch.log(step).reshape(-1, 1).repeat(1, channels))
         if with_shift:
-            self.scale_shift = nn.Parameter(torch.zeros(len(LAMBDAS), latent))
+            self.scale_shift = nn.Parameter(torch.zeros(len(LAMBDAS), channels))
 
     def forward(self, quality: Tensor) -> Tensor:
         """quality [B] in [0, 6] -> gain [B, M, 1, 1]."""
@@ -79,10 +79,10 @@ class HyperpriorCodec(nn.Module):
         super().__init__()
         self.g_a, self.g_s = transforms.g_a, transforms.g_s
         self.h_a, self.h_s = transforms.h_a, transforms.h_s
-        self.latent, self.hyper, self.log_scale = transforms.latent, transforms.hyper, transforms.log_scale
-        self.conditional = transforms.conditional
-        self.entropy_bottleneck = FactorizedPrior(transforms.hyper)
-        self.gain = QualityGain(transforms.latent) if variable_rate else None
+        self.latent_channels, self.hyper_channels = transforms.latent_channels, transforms.hyper_channels
+        self.log_scale, self.conditional = transforms.log_scale, transforms.conditional
+        self.entropy_bottleneck = FactorizedPrior(transforms.hyper_channels)
+        self.gain = QualityGain(transforms.latent_channels) if variable_rate else None
 
     def quality_terms(self, quality: Tensor | None) -> tuple[Tensor | float, Tensor | float]:
         """Gain on y and shift of the scale levels."""
@@ -92,7 +92,7 @@ class HyperpriorCodec(nn.Module):
             raise ValueError("a variable-rate codec needs a quality")
         return self.gain(quality), self.gain.shift(quality)
 
-    def forward(self, x: Tensor, quality: Tensor | None = None, context: Tensor | None = None) -> CodedLatent:
+    def forward(self, x: Tensor, quality: Tensor | None = None, context: Tensor | None = None) -> CodecOutput:
         """x [B, 3, H, W], pictures in [0, 1] or residuals in [-1, 1]; quality [B]; context as x, if `conditional`.
 
         In training mode the rate is that of noisy latents; the synthesis always sees rounded ones. Under autocast
@@ -106,7 +106,7 @@ class HyperpriorCodec(nn.Module):
         y_hat = self.quantise(y, means)
         bits_y = gaussian_bits((add_noise(y) if self.training else y_hat) - means, scales)
         picture = self.g_s(y_hat / gain, *seen).float()[:, :, : x.shape[2], : x.shape[3]]
-        return CodedLatent(picture, bits_y, self.entropy_bottleneck.bits(z))
+        return CodecOutput(picture, bits_y, self.entropy_bottleneck.bits(z))
 
     def quantise(self, y: Tensor, means: Tensor) -> Tensor:
         """What the decoder knows of y."""

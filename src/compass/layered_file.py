@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -13,16 +13,16 @@ from PIL import Image
 
 from compass.bitstream import boxes, container
 from compass.bitstream.source import BytesSource, FileSource, Source
-from compass.codec import decoder
-from compass.codec.layer import finish_layer
+from compass.codec.decoder import decode_layer, to_image
+from compass.codec.layer import DecodedLayer
 from compass.codec.metadata import from_boxes
-from compass.errors import CutFileWarning
-from compass.model import model as models
-from compass.model import quality as quality_scale
+from compass.entropy import quality as quality_scale
+from compass.errors import CutFileWarning, FormatError, InputError, warn
+from compass.files import open_bytes
+from compass.model import store
 from compass.model.model import Model
-from compass.picture.files import open_bytes
 from compass.picture.metadata import Metadata, replace_info
-from compass.picture.pyramid import Pixels, height_by_aspect
+from compass.picture.pyramid import Size, height_by_aspect
 
 
 class LayeredFile:
@@ -36,7 +36,7 @@ class LayeredFile:
         threads: int = 0,
     ) -> None:
         self._model_name, self._threads = model, threads
-        self._last: tuple[int, Pixels, bytes] | None = None  # the layer decoded last: the next one needs it
+        self._last: tuple[int, DecodedLayer] | None = None  # the layer decoded last: the next one needs it
         self._file: IO[bytes] | None = None
         if isinstance(source, (str, os.PathLike)):
             source = self._file = open_bytes(Path(source))
@@ -64,12 +64,12 @@ class LayeredFile:
         self.close()
 
     @property
-    def sizes(self) -> list[tuple[int, int]]:
+    def sizes(self) -> list[Size]:
         """(width, height) of every layer, the smallest first."""
         return [(entry.width, entry.height) for entry in self.header.layers]
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(width, height) of the largest layer."""
         return self.sizes[-1]
 
@@ -81,7 +81,7 @@ class LayeredFile:
     @property
     def whole_layers(self) -> int:
         """How many layers there are to their last byte."""
-        return decoder.whole_layers(self._source, self.header)
+        return sum(self.header.span(k)[1] <= self._source.size for k in range(len(self.sizes)))
 
     def fitting_layer(self, width: float, height: float = 1) -> int | None:
         """The smallest layer of at least this size, None if there is none."""
@@ -97,30 +97,44 @@ class LayeredFile:
         """
         if width is not None:
             return self._at_width(width)
-        layer = decoder.choose_layer(self._source, self.header, layer)
-        decoder.check_pixel_limit(self.sizes[: layer + 1])
+        layer = self._chosen(layer)
+        _check_pixel_limit(self.sizes[: layer + 1])
         metadata = self.metadata(layer)
-        pixels, opacity = self._decode(layer)
-        image = decoder.to_image(pixels, opacity, self.header)
+        image = to_image(self._decode(layer), self.header)
         replace_info(image.info, metadata)
         return image
 
     @cached_property
     def _model(self) -> Model:
-        return models.load_for(self.header.model_hash, self._model_name, self._threads)
+        return store.load_for(self.header.model_hash, self._model_name, self._threads)
 
-    def _decode(self, layer: int) -> tuple[Pixels, bytes]:
-        if self._last is None or self._last[0] != layer:
-            known = self._last[:2] if self._last and self._last[0] < layer else None
-            planes, opacity = decoder.decode_planes(self._source, self.header, layer, self._model, known)
-            self._last = layer, finish_layer(planes, self.header.colour), opacity
-        return self._last[1:]
+    def _decode(self, layer: int) -> DecodedLayer:
+        known = self._last if self._last is not None and self._last[0] <= layer else None
+        decoded = decode_layer(self._source, self.header, layer, self._model, known)
+        self._last = layer, decoded
+        return decoded
+
+    def _chosen(self, layer: int | None) -> int:
+        """The layer asked for, or the largest that is whole, with a warning if another one is cut."""
+        count, whole = len(self.sizes), self.whole_layers
+        if layer is not None:
+            if not 0 <= layer < count:
+                raise InputError(f"there is no layer {layer}: the file has layers 0 to {count - 1}")
+            return layer  # reading it says what is missing
+        if whole == 0:
+            raise FormatError("the file ends before its first layer does")
+        if whole < count and self._source.size > self.header.span(whole - 1)[1]:
+            text = f"the file is cut within layer {whole}: layer {whole - 1} is the last whole one"
+            warn(text, CutFileWarning)
+        return whole - 1
 
     def _at_width(self, width: int) -> Image.Image:
-        decoder.check_width(width, self.size)
+        if width < 1:
+            raise InputError(f"a width of {width} is impossible")
+        height = height_by_aspect(width, self.size)
+        _check_pixel_limit([(width, height)])
         layer = self.fitting_layer(width)
         image = self.decode(layer if layer is not None and layer < self.whole_layers else None)
-        height = height_by_aspect(width, self.size)
         if image.size == (width, height):
             return image
         resized = image.resize((width, height), Image.Resampling.BICUBIC)
@@ -133,12 +147,12 @@ class LayeredFile:
             return from_boxes(boxes.read_front(self._source, self.header.size, self.header.boxes))
         found, cut = container.read_boxes(self._source, self.header)
         if cut:
-            warnings.warn("the file is cut within its metadata", CutFileWarning, stacklevel=4)
+            warn("the file is cut within its metadata", CutFileWarning)
         return from_boxes(found)
 
     def extract(self, layer: int) -> bytes:
         """The file up to a layer's last byte, all of it for the last layer: itself a valid file."""
-        decoder.choose_layer(self._source, self.header, layer)
+        layer = self._chosen(layer)
         for k in range(layer + 1):
             container.read_layer(self._source, self.header, k)
         if layer < len(self.sizes) - 1:
@@ -157,7 +171,7 @@ class LayeredFile:
                     "index": k,
                     "width": entry.width,
                     "height": entry.height,
-                    "quality": quality_scale.from_code(entry.quality),
+                    "quality": quality_scale.from_code(entry.quality_code),
                     "offset": start,
                     "length": end - start,
                     "opacity_length": entry.opacity_length,
@@ -169,12 +183,10 @@ class LayeredFile:
         front = [{"type": boxes.name_of(box.kind), "length": box.length, "place": "front"} for box in self.header.boxes]
         after, cut = boxes.read_back(self._source, self.header.span(len(rows) - 1)[1])
         back = [{"type": boxes.name_of(box.kind), "length": len(box.content), "place": "back"} for box in after]
+        model = store.find_hash(self.header.model_hash)
         return {
             "format_version": container.VERSION,
-            "model": {
-                "name": models.shipped_names().get(self.header.model_hash),
-                "hash": self.header.model_hash.hex(),
-            },
+            "model": {"name": model and model.manifest.name, "hash": self.header.model_hash.hex()},
             "width": self.size[0],
             "height": self.size[1],
             "mode": self.mode,
@@ -182,3 +194,12 @@ class LayeredFile:
             "boxes": front + back,
             "cut": cut or not rows[-1]["complete"],
         }
+
+
+def _check_pixel_limit(sizes: Sequence[Size]) -> None:
+    """Refuses images that together are beyond twice Pillow's MAX_IMAGE_PIXELS, its own limit. Raises FormatError."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and sum(width * height for width, height in sizes) > 2 * limit:
+        width, height = sizes[-1]
+        layers = f" in {len(sizes)} layers" if len(sizes) > 1 else ""
+        raise FormatError(f"a picture of {width}x{height}{layers} is beyond the limit of {2 * limit} pixels")

@@ -1,68 +1,41 @@
-"""Entropy coding of integers with static integer tables: asymmetric numeral systems, by the constriction library.
+"""Entropy coding of integers with frequency tables: asymmetric numeral systems, by the constriction library.
 
-A table covers -reach..reach; its last entry is an escape, after which the value follows in an Elias-gamma-like
-code of uniform bits. All symbols of one table are coded as one array, which keeps the Python part small.
+Values beyond a table's reach are coded as its escape, followed by an Elias-gamma-like code of uniform bits. All
+symbols of one table are coded as one array, which keeps the Python part small.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from compass.entropy.tables import PRECISION, FrequencyTable
 from compass.errors import FormatError, InputError
 
-PRECISION = 24  # bits of a probability; the library's own precision
 _CLASSES = 22  # bit lengths of escaped values
 _Symbols = NDArray[np.int32]
+_models: WeakKeyDictionary[FrequencyTable, object] = WeakKeyDictionary()
 
 
-@dataclass(frozen=True)
-class Table:
-    """Integer probabilities of -reach..reach and of the escape: frequencies [2 reach + 2], each >= 1, sum 2^24."""
-
-    frequencies: NDArray[np.int64]
-    _model: object = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if self.frequencies.sum() != 1 << PRECISION or self.frequencies.min() < 1 or len(self.frequencies) % 2:
-            raise ValueError("frequencies must be positive, of even count, and sum to 2^24")
-        # The library rounds p_i to floor(p_i * (2^24 - n) / sum(p)) + 1 by running sums. With p_i = f_i - 1 the
-        # factor is exactly one and all running sums are integers, so it arrives at f_i again, whatever the machine.
-        weights = (self.frequencies - 1).astype(np.float32)
-        object.__setattr__(self, "_model", constriction.stream.model.Categorical(weights, perfect=False))
-
-    @property
-    def reach(self) -> int:
-        """Largest magnitude that is coded without an escape."""
-        return len(self.frequencies) // 2 - 1
-
-    def bits(self, values: NDArray[np.integer]) -> float:
-        """Ideal code length of values: -log2 of their probabilities, escapes included."""
-        inside = np.abs(values) <= self.reach
-        index = np.where(inside, values + self.reach, 2 * self.reach + 1)
-        total = float(np.sum(PRECISION - np.log2(self.frequencies[index])))
-        classes, _ = _split_escapes(values[~inside], self.reach)
-        return total + float(np.sum(np.log2(_CLASSES) + classes))
-
-
-def quantise_probabilities(p: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Integer frequencies >= 1 that sum to 2^24, as close to p [n] (non-negative) as rounding allows."""
-    scale = (1 << PRECISION) - len(p)
-    frequencies = 1 + np.floor(p / p.sum() * scale).astype(np.int64)
-    frequencies[np.argmax(frequencies)] += (1 << PRECISION) - frequencies.sum()
-    return frequencies
+def ideal_bits(values: NDArray[np.integer], table: FrequencyTable) -> float:
+    """Code length of values at -log2 of their probabilities, escapes included."""
+    inside = np.abs(values) <= table.reach
+    index = np.where(inside, values + table.reach, 2 * table.reach + 1)
+    total = float(np.sum(PRECISION - np.log2(table.frequencies[index])))
+    classes, _ = _split_escapes(values[~inside], table.reach)
+    return total + float(np.sum(np.log2(_CLASSES) + classes))
 
 
 class Encoder:
     """Collects (values, table) groups in the order in which a decoder will read them."""
 
     def __init__(self) -> None:
-        self._groups: list[tuple[NDArray[np.int64], Table]] = []
+        self._groups: list[tuple[NDArray[np.int64], FrequencyTable]] = []
 
-    def put(self, values: NDArray[np.integer], table: Table) -> None:
+    def put(self, values: NDArray[np.integer], table: FrequencyTable) -> None:
         """values: any shape, coded in C order."""
         if values.size:
             self._groups.append((values.astype(np.int64).ravel(), table))
@@ -77,12 +50,12 @@ class Encoder:
                 _push(coder, rest[classes == c], _uniform(1 << c))
             _push(coder, classes, _uniform(_CLASSES))
             symbols = np.where(inside, values + table.reach, 2 * table.reach + 1)
-            _push(coder, symbols, table._model)
+            _push(coder, symbols, _model_of(table))
         return coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
 
     def ideal_bits(self) -> float:
         """Sum of -log2 p over everything put so far."""
-        return sum(table.bits(values) for values, table in self._groups)
+        return sum(ideal_bits(values, table) for values, table in self._groups)
 
 
 class Decoder:
@@ -95,11 +68,11 @@ class Decoder:
         padded = data + bytes(-len(data) % 4)
         self._coder = constriction.stream.stack.AnsCoder(np.frombuffer(padded, "<u4").astype(np.uint32))
 
-    def get(self, count: int, table: Table) -> NDArray[np.int32]:
+    def get(self, count: int, table: FrequencyTable) -> NDArray[np.int32]:
         """The next `count` values coded with `table`."""
         if count == 0:
             return np.zeros(0, np.int32)
-        symbols = self._coder.decode(table._model, count)
+        symbols = self._coder.decode(_model_of(table), count)
         values: NDArray[np.int32] = symbols - np.int32(table.reach)
         escaped = np.flatnonzero(symbols == 2 * table.reach + 1)
         if escaped.size:
@@ -133,6 +106,19 @@ def _split_escapes(values: NDArray[np.integer], reach: int) -> tuple[_Symbols, _
 def _push(coder: constriction.stream.stack.AnsCoder, symbols: NDArray[np.integer], model: object) -> None:
     if symbols.size:
         coder.encode_reverse(np.ascontiguousarray(symbols, dtype=np.int32), model)
+
+
+def _model_of(table: FrequencyTable) -> object:
+    """The library's form of a table, made once.
+
+    The library rounds p_i to floor(p_i * (2^24 - n) / sum(p)) + 1 by running sums. With p_i = f_i - 1 the factor is
+    exactly one and all running sums are integers, so it arrives at f_i again, whatever the machine.
+    """
+    model = _models.get(table)
+    if model is None:
+        weights = (table.frequencies - 1).astype(np.float32)
+        model = _models[table] = constriction.stream.model.Categorical(weights, perfect=False)
+    return model
 
 
 def _uniform(size: int) -> object:

@@ -1,0 +1,53 @@
+"""`compass models`: which models there are, and how to install one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Show and install the models that files are made with.")
+
+
+@app.command("list")
+def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False) -> None:
+    """Show the models that are installed, in the order in which they are searched."""
+    from compass.model import store
+
+    rows = [
+        {
+            "name": entry.manifest.name,
+            "hash": entry.manifest.hash.hex(),
+            "sha256": entry.manifest.sha256,
+            "bytes": entry.path.stat().st_size,
+            "place": entry.place,
+            "path": str(entry.path),
+        }
+        for entry in store.installed()
+    ]
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        typer.echo(f"{row['name']:<16} {row['hash']}  {row['bytes']:>9}  {row['place']}: {row['path']}")
+
+
+@app.command()
+def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file.")]) -> None:
+    """Check a model file and install it for this user."""
+    from compass.model import store
+
+    entry = store.add(file)
+    typer.echo(f"{entry.manifest.name} ({entry.manifest.hash.hex()}) is installed: {entry.path}")
+    typer.echo(f"SHA-256 {entry.manifest.sha256}")
+
+
+@app.command()
+def where() -> None:
+    """Show the folders that are searched for models."""
+    from compass.model import store
+
+    for label, folder in store.places():
+        typer.echo(f"{label:<16} {folder}{'' if folder.is_dir() else '  (not there)'}")

@@ -1,0 +1,86 @@
+"""Coding of one latent: what the entropy models of all codecs have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compass.entropy.quality import interpolate
+from compass.errors import FormatError
+
+Floats = NDArray[np.float32]
+Symbols = NDArray[np.int32]
+Size = tuple[int, int]  # height, width
+
+
+class DecodedLatent(NamedTuple):
+    """A latent as a decoder knows it."""
+
+    symbols: Symbols  # [M, h, w]
+    hyper_symbols: Symbols  # [N, h', w']; none of a codec without hyperprior
+    values: Floats  # [M, h, w] dequantised, still multiplied by the gain
+
+
+class EncodedLatent(NamedTuple):
+    """A latent after coding."""
+
+    payload: bytes
+    decoded: DecodedLatent
+    ideal_bits: float  # sum of -log2 p
+
+
+class EntropyModel(ABC):
+    """The entropy model of one codec, with M latent channels. Every choice of a table is made in exact integers."""
+
+    kind: ClassVar[str]  # its name in a model file
+    log_gain: NDArray[np.float64]  # [7, M] natural logarithm of the gain on y at the trained qualities
+
+    @property
+    def channels(self) -> int:
+        """M, the channels of y."""
+        return self.log_gain.shape[1]
+
+    @property
+    @abstractmethod
+    def hyper_channels(self) -> int:
+        """N, the channels of z; 0 without a hyperprior."""
+
+    def gain(self, quality_code: int) -> Floats:
+        """[M, 1, 1] factor on y; values / gain undoes it."""
+        return np.exp(interpolate(self.log_gain, quality_code)).astype(np.float32)[:, None, None]
+
+    @abstractmethod
+    def encode(
+        self, y: Floats, z: Floats | None, quality_code: int, context: DecodedLatent | None = None
+    ) -> EncodedLatent:
+        """Codes y [M, h, w], which the gain has been applied to, and its hyper-latent z [N, h', w'].
+
+        context: what a decoder knows already of the layer below; the model kinds of today do not look at it.
+        """
+
+    @abstractmethod
+    def decode(
+        self, payload: bytes, size: Size, quality_code: int, context: DecodedLatent | None = None
+    ) -> DecodedLatent:
+        """The latent [M, *size] of a payload; context as in `encode`.
+
+        Raises FormatError if the payload does not fit this size.
+        """
+
+    def check_length(self, payload: bytes, size: Size) -> None:
+        """Raises FormatError if a payload is absurdly long for the symbols of a latent [M, *size]."""
+        if len(payload) > 16 + 6 * self.channels * size[0] * size[1]:
+            raise FormatError("a layer is longer than its size allows")
+
+
+def latent_size(side: int) -> int:
+    """Side of y for a side of the image: halved four times, rounded up."""
+    return -(-side // 16)
+
+
+def hyper_size(side: int) -> int:
+    """Side of z for a side of y: halved twice, rounded up."""
+    return -(-side // 4)

@@ -1,0 +1,208 @@
+"""What may be in a network of a model file: ONNX graphs are programs, and a model file may come from anywhere.
+
+A graph is read here as plain protocol-buffer records (the encoding of protobuf.dev, the fields of onnx.proto), so that
+it can be refused before the runtime sees it: external data, which would let it read local files, control flow,
+operators that the export does not write, and weights that are not finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from compass.errors import ModelError
+
+OPERATORS = frozenset(
+    [
+        "Abs",
+        "Add",
+        "Cast",
+        "Clip",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Conv",
+        "ConvTranspose",
+        "DepthToSpace",
+        "Div",
+        "Equal",
+        "Exp",
+        "Expand",
+        "Gather",
+        "Gemm",
+        "Identity",
+        "LeakyRelu",
+        "Less",
+        "Log",
+        "MatMul",
+        "Min",
+        "Mod",
+        "Mul",
+        "Neg",
+        "Pad",
+        "Pow",
+        "Range",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Shape",
+        "Sigmoid",
+        "Sign",
+        "Slice",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    ]
+)
+_MAX_NODES = 4096
+_FLOAT, _HALF = 1, 10  # TensorProto.DataType
+
+# Numbers of the fields that matter, by message.
+_MODEL_GRAPH, _MODEL_OPSETS, _MODEL_OTHERS = 7, 8, (20, 25)  # the last: training information, functions
+_OPSET_DOMAIN = 1
+_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
+_NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
+_ATTRIBUTE_TENSOR, _ATTRIBUTE_REFUSED = 5, (6, 10, 11, 22, 23)  # graphs and sparse tensors, one or several; tensors
+_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 2, 4, 9, 13, 14
+_VALUE_NAME = 1
+
+
+class Signature(NamedTuple):
+    """Names of what a graph takes and gives."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+class Field(NamedTuple):
+    """One field of a message: its number, and a number or bytes."""
+
+    number: int
+    value: int | memoryview
+
+
+def check_graph(data: bytes, name: str) -> Signature:
+    """Raises ModelError unless a graph is one that the export could have written."""
+    try:
+        return _check_model(memoryview(data))
+    except (ValueError, IndexError) as error:
+        raise ModelError(f"the model's {name} is refused: {error}") from None
+
+
+def _check_model(data: memoryview) -> Signature:
+    graphs = []
+    for number, value in _fields(data):
+        if number == _MODEL_GRAPH:
+            graphs.append(_message(value))
+        elif number in _MODEL_OTHERS:
+            raise ValueError("it holds more than a graph")
+        elif number == _MODEL_OPSETS and any(n == _OPSET_DOMAIN and len(_message(v)) for n, v in _fields(value)):
+            raise ValueError("it uses operators of another set than ONNX's own")
+    if len(graphs) != 1:
+        raise ValueError("it is no ONNX graph")
+    return _check_graph(graphs[0])
+
+
+def _check_graph(data: memoryview) -> Signature:
+    inputs: list[str] = []
+    outputs: list[str] = []
+    nodes = 0
+    for number, value in _fields(data):
+        if number == _GRAPH_NODE:
+            nodes += 1
+            _check_node(_message(value))
+        elif number == _GRAPH_INITIALIZER:
+            _check_tensor(_message(value))
+        elif number == _GRAPH_SPARSE:
+            raise ValueError("it holds sparse weights")
+        elif number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
+            (inputs if number == _GRAPH_INPUT else outputs).append(_text(value, _VALUE_NAME))
+    if not 0 < nodes <= _MAX_NODES:
+        raise ValueError(f"it has {nodes} nodes, 1 to {_MAX_NODES} are possible")
+    if len(outputs) != 1:
+        raise ValueError(f"it has {len(outputs)} outputs, one is possible")
+    return Signature(tuple(inputs), tuple(outputs))
+
+
+def _check_node(data: memoryview) -> None:
+    operator = _text(data, _NODE_OPERATOR)
+    if operator not in OPERATORS or _text(data, _NODE_DOMAIN):
+        raise ValueError(f"it uses the operator {operator!r}, which no exported network does")
+    for number, value in _fields(data):
+        if number != _NODE_ATTRIBUTE:
+            continue
+        for kind, content in _fields(_message(value)):
+            if kind in _ATTRIBUTE_REFUSED:
+                raise ValueError("it holds a graph within a graph")
+            if kind == _ATTRIBUTE_TENSOR:
+                _check_tensor(_message(content))
+
+
+def _check_tensor(data: memoryview) -> None:
+    kind = 0
+    floats: list[memoryview] = []
+    for number, value in _fields(data):
+        if number in (_TENSOR_EXTERNAL, _TENSOR_LOCATION):
+            raise ValueError("it refers to weights in other files")
+        if number == _TENSOR_TYPE:
+            kind = value if isinstance(value, int) else 0
+        elif number in (_TENSOR_FLOATS, _TENSOR_RAW) and isinstance(value, memoryview):
+            floats.append(value)
+    if kind not in (_FLOAT, _HALF):
+        return
+    number_type = np.dtype("<f4" if kind == _FLOAT else "<f2")
+    if not all(np.isfinite(np.frombuffer(part, number_type)).all() for part in floats):
+        raise ValueError("it holds weights that are not finite")
+
+
+def _text(data: int | memoryview, wanted: int) -> str:
+    """A text field of a message, empty if it is missing."""
+    for number, value in _fields(data):
+        if number == wanted:
+            return bytes(_message(value)).decode(errors="replace")
+    return ""
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("it is damaged")
+    return value
+
+
+def _fields(data: int | memoryview) -> Iterator[Field]:
+    """All fields of a message. Raises ValueError or IndexError if it is none."""
+    data = _message(data)
+    position = 0
+    while position < len(data):
+        key, position = _varint(data, position)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, position = _varint(data, position)
+            yield Field(number, value)
+            continue
+        if wire == 2:
+            length, position = _varint(data, position)
+        elif wire in (1, 5):
+            length = 8 if wire == 1 else 4
+        else:
+            raise ValueError("it is damaged")
+        if position + length > len(data):
+            raise ValueError("it is cut off")
+        yield Field(number, data[position : position + length])
+        position += length
+
+
+def _varint(data: memoryview, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+    raise ValueError("it is damaged")

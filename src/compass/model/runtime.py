@@ -1,0 +1,75 @@
+"""Networks on ONNX Runtime."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compass.entropy.latent import Floats
+from compass.errors import InputError, ModelError
+from compass.model.graph import check_graph
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+
+class Network:
+    """One graph of a model, prepared when it is first run."""
+
+    def __init__(self, graph: bytes, name: str, threads: int) -> None:
+        """name: for messages; threads: 0 for as many as there are processors.
+
+        Raises InputError on a negative number of threads.
+        """
+        if threads < 0:
+            raise InputError(f"{threads} threads are impossible")
+        self._graph, self._name, self._threads = graph, name, threads
+
+    @cached_property
+    def _inputs(self) -> tuple[str, ...]:
+        return check_graph(self._graph, self._name).inputs
+
+    @cached_property
+    def _session(self) -> InferenceSession:
+        import onnxruntime as ort
+
+        assert self._inputs
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.enable_cpu_mem_arena = False  # an arena keeps what large images needed once
+        options.enable_mem_pattern = False  # it would remember every size of image
+        options.log_severity_level = 4  # what goes wrong is raised
+        try:
+            return ort.InferenceSession(self._graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime has one class for everything
+            raise self._failed(error) from None
+
+    def prepare(self) -> None:
+        """Raises ModelError if the graph cannot be run."""
+        assert self._session
+
+    def __call__(self, feeds: dict[str, NDArray[Any]], shape: tuple[int, int, int]) -> Floats:
+        """The output [C, H, W], without its batch axis, for those of the feeds that the graph has inputs for.
+
+        Raises ModelError if the output has another shape or is not finite, MemoryError if there is too little memory.
+        """
+        session = self._session
+        try:
+            output = session.run(None, {name: feeds[name] for name in self._inputs if name in feeds})[0]
+        except Exception as error:
+            if "alloc" in str(error):
+                raise MemoryError(str(error)) from None
+            raise self._failed(error) from None
+        if output.shape != (1, *shape) or output.dtype != np.float32:
+            raise ModelError(f"the model's {self._name} yields {output.dtype} of shape {output.shape}, not {shape}")
+        if not np.isfinite(output).all():
+            raise ModelError(f"the model's {self._name} yields numbers that are not finite")
+        return output[0]
+
+    def _failed(self, error: Exception) -> ModelError:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        return ModelError(f"the model's {self._name} cannot be run: {reason[0]}")

@@ -1,0 +1,121 @@
+"""One codec of a model: analysis, synthesis, and the entropy model between them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from compass.entropy.latent import DecodedLatent, EntropyModel, Floats, Size, hyper_size, latent_size
+from compass.entropy.storage import unpack_entropy_model
+from compass.model.file import ModelFile
+from compass.model.runtime import Network
+
+
+class EncodedPlanes(NamedTuple):
+    """An image after coding."""
+
+    payload: bytes
+    planes: Floats  # [3, H, W], what a decoder will see
+    latent: DecodedLatent
+    ideal_bits: float
+
+
+class TransformCodec:
+    """Codes images, or what their predictions lack. Parts of the model file are read when they are first needed."""
+
+    def __init__(self, file: ModelFile, part: str, threads: int) -> None:
+        """part: "base" or "residual"."""
+        self._file, self._part, self._threads = file, part, threads
+
+    @cached_property
+    def entropy_model(self) -> EntropyModel:
+        folder = f"decoder/{self._part}"
+        return unpack_entropy_model(
+            self._file.read_json(f"{folder}/entropy.json"), self._file.read(f"{folder}/entropy.bin")
+        )
+
+    def _network(self, half: str, name: str) -> Network:
+        return Network(self._file.read(f"{half}/{self._part}/{name}.onnx"), f"{self._part} {name}", self._threads)
+
+    @cached_property
+    def _analysis(self) -> Network:
+        return self._network("encoder", "analysis")
+
+    @cached_property
+    def _hyper_analysis(self) -> Network:
+        return self._network("encoder", "hyper_analysis")
+
+    @cached_property
+    def _synthesis(self) -> Network:
+        return self._network("decoder", "synthesis")
+
+    def prepare(self, encoder: bool) -> None:
+        """Reads and checks all parts, those of the encoder on wish. Raises ModelError."""
+        networks = [self._synthesis]
+        if encoder:
+            networks += [self._analysis] + [self._hyper_analysis] * bool(self.entropy_model.hyper_channels)
+        for network in networks:
+            network.prepare()
+
+    def analyse(self, picture: Floats, prediction: Floats | None = None) -> Floats:
+        """y [M, h, w], before any gain, of an image [3, H, W] in [0, 1], or of what its prediction lacks.
+
+        Networks that are conditional on the prediction see it too.
+        """
+        x = picture if prediction is None else picture - prediction
+        shape = (self.entropy_model.channels, *_latent_size(x.shape[1:]))
+        return self._analysis({"x": x[None]} | _seen(prediction), shape)
+
+    def scaled(self, y: Floats, quality_code: int) -> tuple[Floats, Floats | None]:
+        """y times the gain of a quality, and its hyper-latent z [N, h', w'] if the codec has one."""
+        y = y * self.entropy_model.gain(quality_code)
+        n = self.entropy_model.hyper_channels
+        if not n:
+            return y, None
+        return y, self._hyper_analysis({"y": y[None]}, (n, hyper_size(y.shape[1]), hyper_size(y.shape[2])))
+
+    def encode(
+        self,
+        y: Floats,
+        size: Size,
+        quality_code: int,
+        prediction: Floats | None = None,
+        context: DecodedLatent | None = None,
+    ) -> EncodedPlanes:
+        """Codes what `analyse` made of an image of `size`; context as in `EntropyModel.encode`."""
+        payload, decoded, bits = self.entropy_model.encode(*self.scaled(y, quality_code), quality_code, context)
+        return EncodedPlanes(payload, self._synthesise(decoded, size, quality_code, prediction), decoded, bits)
+
+    def decode(
+        self,
+        payload: bytes,
+        size: Size,
+        quality_code: int,
+        prediction: Floats | None = None,
+        context: DecodedLatent | None = None,
+    ) -> tuple[Floats, DecodedLatent]:
+        """The image [3, *size] of a payload, and its latent. Raises FormatError if they do not fit."""
+        decoded = self.decode_latent(payload, size, quality_code, context)
+        return self._synthesise(decoded, size, quality_code, prediction), decoded
+
+    def decode_latent(
+        self, payload: bytes, size: Size, quality_code: int, context: DecodedLatent | None = None
+    ) -> DecodedLatent:
+        """The latent of a payload for an image of `size`. Raises FormatError if they do not fit."""
+        return self.entropy_model.decode(payload, _latent_size(size), quality_code, context)
+
+    def _synthesise(self, latent: DecodedLatent, size: Size, quality_code: int, prediction: Floats | None) -> Floats:
+        y = (latent.values / self.entropy_model.gain(quality_code)).astype(np.float32)
+        whole = self._synthesis({"y": y[None]} | _seen(prediction), (3, 16 * y.shape[1], 16 * y.shape[2]))
+        planes = whole[:, : size[0], : size[1]]
+        return planes if prediction is None else prediction + planes
+
+
+def _latent_size(size: tuple[int, ...]) -> Size:
+    return latent_size(size[0]), latent_size(size[1])
+
+
+def _seen(prediction: Floats | None) -> dict[str, Floats]:
+    return {} if prediction is None else {"prediction": prediction[None]}
