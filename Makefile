@@ -2,6 +2,11 @@
 PYTHON ?= python3
 RUN := .venv/run
 DEV := .venv/dev
+LOWEST := .venv/lowest
+LOWEST_TESTS := entropy container codec format conformance layered_file pictures metadata models hostile_models cli pillow
+# Processes of the tests, with one thread each.
+JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -n $(JOBS)
 
 HALVES := 0,0.5,1,1.5,2,2.5,3,3.5,4,4.5,5,5.5,6
 CROPS := 05 24
@@ -10,7 +15,7 @@ PEERS := $(filter-out %/compass.json %/single-compass.json,$(wildcard results/ko
 # In place of Urban100 and CLIC 2021, which are not at hand: a folder of other pictures.
 STAND_IN ?= valid
 
-.PHONY: demo test lint types check results clean
+.PHONY: demo test test-fast check-lowest lint types check results clean
 
 demo: $(RUN)/ready
 	@mkdir -p build
@@ -21,7 +26,15 @@ demo: $(RUN)/ready
 	@echo "Look at build/demo-small.png (from the file's first bytes) and build/demo.png."
 
 test: $(DEV)/ready
-	$(DEV)/bin/python -m pytest
+	$(PYTEST)
+
+# What a user runs, without PyTorch and without the slow ones.
+test-fast: $(DEV)/ready
+	$(PYTEST) -m "not slow and not torch" --ignore=tests/training
+
+# The lowest versions that are declared: codec, format, command line, models, Pillow.
+check-lowest: $(LOWEST)/ready
+	$(LOWEST)/bin/python -m pytest $(addprefix tests/test_,$(addsuffix .py,$(LOWEST_TESTS)))
 
 lint: $(DEV)/ready
 	$(DEV)/bin/ruff check .
@@ -34,26 +47,26 @@ check: lint types test
 
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures, STAND_IN one
 # of any others.
-# results/symbols.json needs the weights of the training run and is made by hand: benchmarks/symbols.py.
+# results/symbols.json needs the weights of the training run and is made by hand: benchmarks/networks/symbols.py.
 results: $(DEV)/ready
 	$(DEV)/bin/compass evaluate $(KODAK) --codec compass --out results/kodak/compass.json --force --processes 2
 	$(DEV)/bin/compass evaluate $(KODAK) --codec single-compass --qualities $(HALVES) --out results/kodak/single-compass.json \
 	  --force --processes 2
-	$(DEV)/bin/python benchmarks/exact.py $(KODAK)
-	$(DEV)/bin/python benchmarks/grid.py $(KODAK)
-	$(DEV)/bin/python benchmarks/layers.py $(KODAK)
-	$(DEV)/bin/python benchmarks/predictors.py
-	$(DEV)/bin/python benchmarks/shapes.py examples/kodim23.png
-	$(DEV)/bin/python benchmarks/drift.py examples/kodim23.png
-	$(DEV)/bin/python benchmarks/speed.py
-	$(DEV)/bin/python benchmarks/montage.py examples/kodim23.png
-	$(DEV)/bin/python benchmarks/robustness.py examples/kodim23.png
-	$(DEV)/bin/python benchmarks/report.py
+	$(DEV)/bin/python -m paper exact $(KODAK)
+	$(DEV)/bin/python -m paper grid $(KODAK)
+	$(DEV)/bin/python benchmarks/product/layers.py $(KODAK)
+	$(DEV)/bin/python benchmarks/networks/predictors.py
+	$(DEV)/bin/python benchmarks/product/shapes.py examples/kodim23.png
+	$(DEV)/bin/python benchmarks/product/drift.py examples/kodim23.png
+	$(DEV)/bin/python benchmarks/product/speed.py
+	$(DEV)/bin/python benchmarks/product/montage.py examples/kodim23.png
+	$(DEV)/bin/python benchmarks/product/robustness.py examples/kodim23.png
+	$(DEV)/bin/python benchmarks/product/report.py
 	for codec in compass single-compass simulcast-compass; do \
 	  $(DEV)/bin/compass evaluate $(STAND_IN) --codec $$codec --qualities 1,2,3,4 --truncate --force --processes 2 \
 	    --out results/stand-in/$$codec.json || exit 1; done
-	$(DEV)/bin/compass report results/grid.json results/recorded/*.json results/anchors/published.json $(PEERS) \
-	  results/stand-in/*.json --stand-in $(notdir $(STAND_IN)) --out results --force --layers-of $(KODAK)/kodim07.png $(CROPS:%=--crops-of $(KODAK)/kodim%.png)
+	$(DEV)/bin/python -m paper report results/grid.json results/recorded/*.json results/anchors/published.json $(PEERS) \
+	  results/stand-in/*.json --stand-in $(notdir $(STAND_IN)) --force --layers-of $(KODAK)/kodim07.png $(CROPS:%=--crops-of $(KODAK)/kodim%.png)
 
 $(RUN)/ready: pyproject.toml constraints.txt $(shell find src -name '*.py' -o -name '*.model')
 	$(call make_venv,$(RUN))
@@ -63,6 +76,11 @@ $(RUN)/ready: pyproject.toml constraints.txt $(shell find src -name '*.py' -o -n
 $(DEV)/ready: pyproject.toml constraints.txt
 	$(call make_venv,$(DEV))
 	$(DEV)/bin/pip install -q -c constraints.txt -e ".[train,eval,dev]"
+	@touch $@
+
+$(LOWEST)/ready: pyproject.toml constraints-lowest.txt
+	$(call make_venv,$(LOWEST))
+	$(LOWEST)/bin/pip install -q -c constraints-lowest.txt -e . "pytest>=8" "hypothesis>=6"
 	@touch $@
 
 # Debian's python3 comes without ensurepip; virtualenv then does the same.

@@ -7,7 +7,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -18,17 +17,14 @@ from PIL import Image
 from compass.bitstream import container
 from compass.bitstream.container import LayerData
 from compass.picture.files import read_picture
+from tests.command import compass, compass_process
 from tests.conftest import PARROTS
-
-
-def compass(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "compass", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def test_encode_info_extract_decode(tiny_model_path, tmp_path):
     model = ("--model", tiny_model_path)
-    result = compass("encode", PARROTS, "p.cmps", "--sizes", "80x,160x120,320x", "-q", "2,3,4.5", *model, cwd=tmp_path)
+    options = ("--sizes", "80x,160x120,320x", "-q", "2,3,4.5", *model)
+    result = compass_process("encode", PARROTS, "p.cmps", *options, cwd=tmp_path)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
     figures = json.loads(compass("info", "p.cmps", "--json", cwd=tmp_path).stdout)
@@ -76,20 +72,20 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("decode", "good.cmps", "o.png", "--layer", "5"), 1, "there is no layer 5: the file has layers 0 to 1"),
         (("extract", "good.cmps", "o.cmps", "--layer", "-1"), 1, "there is no layer -1"),
         (("train", "base", "--out", "o", "--data", "missing"), 2, "give a budget"),
-        (("train", "base", "--out", "o", "--data", "missing", "--steps", "1"), 1, "missing does not exist"),
-        (("train", "nonesuch", "--out", "o", "--data", ".", "--steps", "1"), 1, "there is no stage 'nonesuch'"),
-        (("train", "base", "--profile", "x", "--out", "o", "--data", ".", "--steps", "1"), 1, "no profile 'x'"),
         (("nonesuch",), 2, "No such command"),
         (("decode", "good.cmps", "o.ico"), 1, "pictures cannot be written as .ico"),
         (("decode", "good.cmps", "x" * 300 + ".png"), 1, "cannot be written: File name too long"),
         (("decode", "good.cmps", "fifo.png", "--force"), 1, "fifo.png is not a regular file"),
-        (("encode", PARROTS, "o.cmps", "--threads", "3000000000"), 2, "equal to 1024"),
+        (("encode", PARROTS, "o.cmps", "--threads", "3000000000"), 2, "1024"),
         (("encode", PARROTS, "o.cmps", "--sizes", "9" * 5000 + "x"), 2, "is not a size"),
-        (("export", "missing", "o.model"), 1, "missing cannot be loaded: No such file"),
         (("decode", "folder", "o.png"), 1, "folder cannot be read: Is a directory"),
         (("encode", "folder", "o.cmps"), 1, "folder cannot be read: Is a directory"),
         (("info", "bad/later.cmps"), 1, "the file has format version 2, this program reads version 1"),
-        (("decode", "bad/unknown.cmps", "o.png"), 1, "the file needs the model 01020304, which is not installed"),
+        (
+            ("decode", "bad/unknown.cmps", "o.png"),
+            1,
+            "which is not installed: install it with `compass models add`",
+        ),
         (("decode", "bad/no layers.cmps", "o.png"), 1, "the header lists 0 layers"),
         (("decode", "bad/shrinking.cmps", "o.png"), 1, "layer 1 is smaller than it may be"),
         (("decode", "bad/long.cmps", "o.png"), 1, "the file ends before its first layer does"),
@@ -212,16 +208,14 @@ def test_what_stands_in_the_way_of_writing(tiny_model_path, tmp_path):
 
 
 def test_version_and_help(tmp_path):
-    assert compass("--version", cwd=tmp_path).stdout.startswith("compass 0.")
-    result = compass("--help", cwd=tmp_path)
-    assert all(name in result.stdout for name in ("encode", "decode", "info", "extract", "train", "export"))
+    assert compass_process("--version", cwd=tmp_path).stdout.startswith("compass 0.")
+    result = compass_process("--help", cwd=tmp_path)
+    assert all(name in result.stdout for name in ("encode", "decode", "info", "extract", "models", "train", "export"))
 
 
 @pytest.mark.parametrize("arguments", [["-c", "import compass"], ["-m", "compass", "--help"]])
 def test_start_up_loads_nothing_heavy(arguments):
     command = [sys.executable, "-X", "importtime", *arguments]
-    started = time.monotonic()
     result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert time.monotonic() - started < 3  # measured alone it is a tenth of that; machines under load vary
-    for heavy in ("numpy", "onnxruntime", "constriction", "torch", "PIL"):
+    for heavy in ("numpy", "onnxruntime", "constriction", "torch", "PIL", "platformdirs"):
         assert f" {heavy}\n" not in result.stderr, heavy

@@ -86,6 +86,7 @@ def test_boxes_after_the_last_layer_do_not_touch_it():
         container.read_boxes(container.write(HASH, "RGB", THREE, back=BOXES * 40), header)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [THREE, WITH_OPACITY], ids=["opaque", "opacity"])
 def test_every_single_bit_is_guarded(layers):
     """A flip anywhere: an error, or the file seems to be cut within its last boxes."""

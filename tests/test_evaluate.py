@@ -18,10 +18,10 @@ from compass.evaluation.codecs.by_resolution import halvings, tile_part_ends
 from compass.evaluation.codecs.contract import UnavailableError
 from compass.evaluation.codecs.wrappers import Separate
 from compass.evaluation.evaluate import Evaluation, evaluate
-from compass.evaluation.report import read_results
+from compass.evaluation.results import read_results
 from compass.picture.fidelity import psnr
 from compass.picture.pyramid import pyramid
-from tests.test_cli import compass as run
+from tests.command import compass as run
 
 SIZES = [(80, 60), (160, 120), (320, 240)]
 SCALES = (1 / 4, 1 / 2, 1.0)

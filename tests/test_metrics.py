@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from pytorch_msssim import ms_ssim as reference_ms_ssim
 from skimage.metrics import peak_signal_noise_ratio
 
 from compass.evaluation.metrics import MS_SSIM_MIN_SIDE, ms_ssim
@@ -32,7 +30,11 @@ def test_psnr_is_that_of_scikit_image(pairs):
     assert psnr(np.zeros((2, 2, 3)), np.full((2, 2, 3), 2.55)) == pytest.approx(40)
 
 
+@pytest.mark.torch
 def test_ms_ssim_is_that_of_pytorch_msssim(pairs):
+    import torch
+    from pytorch_msssim import ms_ssim as reference_ms_ssim
+
     for a, b in pairs:
         x, y = (torch.from_numpy(p.astype(np.float64)).permute(2, 0, 1)[None] for p in (a, b))
         value = ms_ssim(a, b)

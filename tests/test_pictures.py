@@ -174,7 +174,7 @@ def test_a_bomb_of_opacity_is_not_inflated(tiny_model_path, parrots):
     payload = container.read_payload(data, header, 0)
     import zlib
 
-    bomb = container.LayerData(entry.width, entry.height, entry.quality, payload, zlib.compress(bytes(10**8)))
+    bomb = container.LayerData(entry.width, entry.height, entry.quality_code, payload, zlib.compress(bytes(10**8)))
     with pytest.raises(FormatError, match="does not have the layer's size"):
         compass.decode(container.write(header.model_hash, "RGB", [bomb]), model=tiny_model_path)
 

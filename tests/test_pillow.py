@@ -16,7 +16,7 @@ from compass.bitstream import container
 @pytest.fixture
 def path(parrots, tiny_model_path, tmp_path, monkeypatch):
     """A file of the tiny model, which passes for an installed one."""
-    monkeypatch.setattr("compass.model.model.shipped", lambda: {"tiny": tiny_model_path})
+    monkeypatch.setattr("compass.model.store._registered", [tiny_model_path])
     parrots.save(tmp_path / "p.cmps", scales=[0.25, 0.5, 1], quality=[2, 3, 4], model="tiny")
     return tmp_path / "p.cmps"
 

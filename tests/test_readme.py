@@ -42,6 +42,7 @@ def run_shell_block(block: str, folder: Path) -> None:
         assert result.returncode == 0, (line, result.stderr)
 
 
+@pytest.mark.slow
 def test_shell_examples(folder):
     run_shell_block(SHELL_BLOCKS[0], folder)
     sizes = {}
@@ -51,6 +52,7 @@ def test_shell_examples(folder):
     assert sizes == {"small.png": (80, 60), "large.png": (320, 240)}
 
 
+@pytest.mark.slow
 def test_measuring_ones_own_pictures(folder):
     (folder / "photos").mkdir()
     (folder / "photo.png").rename(folder / "photos" / "photo.png")

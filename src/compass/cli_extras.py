@@ -129,8 +129,11 @@ def evaluate(
 def report(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Results of evaluate, or recorded points.")],
     out: Annotated[Path, typer.Option(help="A folder, for report.md and report.html.")],
+    qualities: Annotated[
+        str | None, typer.Option(help="Of this project's codec, those that count in a BD-rate: 1,2,3,4. [default: all]")
+    ] = None,
     layers_of: Annotated[
-        list[Path] | None, typer.Option(help="Show a picture's layers, 3 to 9 of them; may be repeated.")
+        list[Path] | None, typer.Option(help="Show a picture in three layers; may be repeated.")
     ] = None,
     crops_of: Annotated[
         list[Path] | None, typer.Option(help="Show a crop of a picture, all codecs at equal bits; may be repeated.")
@@ -138,19 +141,20 @@ def report(
     against: Annotated[
         str, typer.Option(help="Codecs beside this one in the crops.")
     ] = "simulcast-webp,simulcast-avif",
-    stand_in: Annotated[
-        str | None, typer.Option(help="A data set to fill those of the paper's tables with, whose own is absent.")
-    ] = None,
     model: ModelName = None,
     force: Force = False,
 ) -> None:
     """Turn files of results into tables, curves and pictures (needs the extra "eval")."""
     check_target(out / "report.html", force)
+    chosen = () if qualities is None else tuple(parse_number(text, "quality") for text in qualities.split(","))
     module, visuals = _import_extra("evaluation.report", "eval"), _import_extra("evaluation.visuals", "eval")
-    results = module.read_results(files)
-    shown = [visual for path in layers_of or [] for visual in visuals.all_layers(path, model)]
-    shown += [visuals.crops(path, against.split(","), model) for path in crops_of or []]
-    module.write_report(results, out, shown, stand_in)
+    from compass.evaluation.document import write_report
+    from compass.evaluation.results import read_results
+
+    sections = module.comparisons(read_results(files), chosen)
+    sections += [section for path in layers_of or [] for section in visuals.all_layers(path, model=model)]
+    sections += [visuals.crops(path, against.split(","), model) for path in crops_of or []]
+    write_report(sections, out)
 
 
 def _import_extra(module: str, extra: str) -> Any:

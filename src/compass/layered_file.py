@@ -142,7 +142,7 @@ class LayeredFile:
         return resized
 
     def metadata(self, layer: int) -> Metadata:
-        """What goes along with a layer: see `decode`. Warns if the file is cut within it; raises FormatError."""
+        """Metadata that belongs to a layer, see `decode`. Warns if the file is cut within it; raises FormatError."""
         if layer < len(self.sizes) - 1:
             return from_boxes(boxes.read_front(self._source, self.header.size, self.header.boxes))
         found, cut = container.read_boxes(self._source, self.header)
@@ -151,7 +151,10 @@ class LayeredFile:
         return from_boxes(found)
 
     def extract(self, layer: int) -> bytes:
-        """The file up to a layer's last byte, all of it for the last layer: itself a valid file."""
+        """Cut the file after a layer, which makes a valid file; the whole file for the last layer.
+
+        Raises FormatError and InputError as `decode` does.
+        """
         layer = self._chosen(layer)
         for k in range(layer + 1):
             container.read_layer(self._source, self.header, k)

@@ -20,7 +20,7 @@ MAX_LENGTH = 1 << 24
 
 
 class Box(NamedTuple):
-    """`kind` has four bytes."""
+    """One box: a type of four bytes, and its content."""
 
     kind: bytes
     content: bytes
@@ -35,7 +35,7 @@ class BoxEntry(NamedTuple):
 
 
 def write_table(boxes: Sequence[Box]) -> bytes:
-    """The header's part on boxes in front."""
+    """Serialise the header's table of the boxes in front."""
     out = bytes((len(boxes),))
     for kind, content in boxes:
         out += kind + varint(len(content)) + checksum.crc32_bytes(content)
@@ -43,7 +43,7 @@ def write_table(boxes: Sequence[Box]) -> bytes:
 
 
 def read_table(reader: Reader) -> tuple[BoxEntry, ...]:
-    """Inverse of `write_table`. Raises FormatError."""
+    """Read the header's table of the boxes in front. Raises FormatError if it cannot be right."""
     count = reader.take(1)[0]
     if count > MAX_BOXES:
         raise FormatError(f"the header lists {count} boxes, at most {MAX_BOXES} are possible")

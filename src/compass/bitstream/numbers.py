@@ -27,7 +27,7 @@ class Reader:
 
     @property
     def seen(self) -> bytes:
-        """All that was taken."""
+        """All bytes that have been taken so far."""
         return bytes(self._read[: self.position - self._start])
 
     def take(self, count: int) -> bytes:

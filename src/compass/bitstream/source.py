@@ -13,7 +13,7 @@ class Source(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Number of bytes."""
 
     def read_at(self, start: int, count: int) -> bytes:
         """`count` bytes from `start` on, fewer at the end. Raises InputError if they cannot be read."""
@@ -66,5 +66,5 @@ class FileSource:
 
 
 def as_source(data: bytes | Source) -> Source:
-    """Bytes are a source too."""
+    """Wrap bytes as a source; a source is returned as it is."""
     return BytesSource(data) if isinstance(data, (bytes, bytearray)) else data

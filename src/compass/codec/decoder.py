@@ -22,7 +22,7 @@ class Reconstruction(NamedTuple):
     opacity: bytes
 
     def finish(self, colour: str) -> DecodedLayer:
-        """The layer as the next one sees it."""
+        """Round the planes to 8 bits: the layer that the next one is predicted from."""
         return DecodedLayer(finish_layer(self.planes, colour), self.latent, self.opacity)
 
 

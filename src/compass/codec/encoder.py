@@ -59,7 +59,7 @@ class LayerEncoder:
     def encode(
         self, qualities: Sequence[float], front: Sequence[Box] = (), back: Sequence[Box] = ()
     ) -> tuple[bytes, list[EncodedLayer]]:
-        """The file and its layers, each at its own quality in [0, 6].
+        """Encode the image with a quality in [0, 6] for each layer; returns the file and its layers.
 
         Raises InputError on a wrong number of qualities or one that the model cannot code at.
         """
@@ -88,5 +88,5 @@ class LayerEncoder:
 def encode_layers(
     picture: Image.Image, sizes: Sequence[Size], qualities: Sequence[float], model: Model
 ) -> tuple[bytes, list[EncodedLayer]]:
-    """Codes a picture once: `LayerEncoder(...).encode(...)`."""
+    """Encode an image in layers: the file, and what the encoder knows of each layer. Raises as `LayerEncoder`."""
     return LayerEncoder(picture, sizes, model).encode(qualities)

@@ -37,7 +37,7 @@ def predict_layer(model: Model, below: DecodedLayer | None, size: tuple[int, int
 
 
 def latent_of(below: DecodedLayer | None) -> DecodedLatent | None:
-    """What the entropy model of a layer may see of the layer below."""
+    """The latent of the layer below, which the entropy model of a layer may use as context; None if there is none."""
     return None if below is None else below.latent
 
 

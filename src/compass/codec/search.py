@@ -58,7 +58,7 @@ def _all_at(encoder: LayerEncoder, code: int) -> list[float]:
 
 
 def _last_below(excess: Callable[[int], float]) -> int | None:
-    """The last of 0.._TOP at which a rising function is at most zero, None if there is none.
+    """The last quality code of 0.._TOP at which a rising function is at most zero, None if there is none.
 
     By the Illinois variant of regula falsi (Dowell and Jarratt, BIT 1971): each value is asked for once.
     """

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import bjontegaard
 
-Points = Sequence[tuple[float, float]]  # (rate, PSNR)
+from compass.evaluation.results import Points, Result
+
+MIN_POINTS = 4
 
 
 def bd_rate(anchor: Points, test: Points) -> float:
@@ -27,6 +29,20 @@ def bd_rate(anchor: Points, test: Points) -> float:
             min_overlap=0,
         )
     )
+
+
+def layer_bd_rate(anchor: Result, test: Result, layer: int, qualities: Sequence[float] = ()) -> float | None:
+    """BD-rate of one layer of `test` against that of `anchor`; None if the curves are short or do not meet.
+
+    qualities: those of `test` that count, see `Result.points`.
+    """
+    a, t = anchor.layers[layer], test.points(layer, qualities)
+    if min(len(a), len(t)) < MIN_POINTS:
+        return None
+    (worst_a, *_, best_a), (worst_t, *_, best_t) = (sorted(psnr for _, psnr in points) for points in (a, t))
+    if max(worst_a, worst_t) >= min(best_a, best_t):
+        return None
+    return bd_rate(a, t)
 
 
 def _ascending(points: Points) -> list[tuple[float, float]]:

@@ -6,13 +6,9 @@ Finished rows are kept beside the output until all are there, so an evaluation t
 from __future__ import annotations
 
 import json
-import os
-import platform
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +18,12 @@ from compass.errors import InputError
 from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.contract import LayerResult
 from compass.evaluation.metrics import ms_ssim
-from compass.files import write_bytes
+from compass.evaluation.records import environment, write_record
 from compass.picture.fidelity import psnr
 from compass.picture.files import PICTURE_SUFFIXES, read_picture
 from compass.picture.pyramid import Pixels, Size, check_sizes, pyramid
 
 Row = dict[str, Any]
-_PACKAGES = ("compass-codec", "numpy", "pillow", "onnxruntime", "constriction", "scipy")
 _MEASURES = ("bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time")  # as CompressAI's files have them
 
 
@@ -87,16 +82,9 @@ def evaluate(
                 progress(len(rows), len(paths) * len(qualities))
     ordered = [rows[path.name, q] for q in qualities for path in paths]
     report = {**head, "environment": environment(command, processes), **summarise(ordered), "pictures": ordered}
-    write_bytes(_as_json(report).encode(), out)
+    write_record(report, out, rows=("pictures",))
     part.unlink()
     return report
-
-
-def _as_json(report: dict[str, Any]) -> str:
-    """Indented, but every row of a picture on a line of its own."""
-    head = json.dumps({key: value for key, value in report.items() if key != "pictures"}, indent=1)
-    rows = ",\n  ".join(json.dumps(row) for row in report["pictures"])
-    return f'{head[:-2]},\n "pictures": [\n  {rows}\n ]\n}}\n'
 
 
 def picture_paths(folder: Path) -> list[Path]:
@@ -190,25 +178,3 @@ def _mean(layers: Sequence[Row]) -> Row:
         key: None if any(layer[key] is None for layer in layers) else round(float(np.mean([x[key] for x in layers])), 6)
         for key in keys
     }
-
-
-def environment(command: str, processes: int) -> dict[str, Any]:
-    """Where and how figures were measured."""
-    return {
-        "command": command,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpu": _cpu(),
-        "cpu_count": os.cpu_count(),
-        "processes": processes,
-        "system": sys.platform,
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
-    }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

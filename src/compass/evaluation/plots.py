@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 
@@ -15,6 +17,43 @@ from compass.evaluation.results import Points, Result
 
 _MARKERS = "osv^D<>pP*"
 _DASHES = ("-", "--", ":", "-.")
+_REPEATABLE = {"svg.hashsalt": "compass"}  # the same figures give the same file
+
+
+class Line(NamedTuple):
+    """One curve of a plot, in a style of matplotlib."""
+
+    label: str
+    points: Points
+    style: str
+    width: float = 1.0
+
+
+def plot_lines(
+    lines: Sequence[Line],
+    path: Path,
+    *,
+    x_label: str,
+    y_label: str,
+    x_limits: tuple[float, float],
+    y_limits: tuple[float, float],
+) -> None:
+    """Writes curves, each in a style of its own, as a figure in SVG."""
+    figure, axes = plt.subplots(figsize=(8, 5.5), layout="constrained")
+    for line in lines:
+        rates, psnrs = zip(*sorted(line.points), strict=True)
+        axes.plot(rates, psnrs, line.style, label=line.label, linewidth=line.width, markersize=4)
+    axes.set(xlabel=x_label, ylabel=y_label, xlim=x_limits, ylim=y_limits)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, loc="lower right")
+    write_figure(figure, path)
+
+
+def write_figure(figure: plt.Figure, path: Path) -> None:
+    """Writes a figure in SVG, its letters as outlines, and closes it."""
+    with plt.rc_context(_REPEATABLE):
+        figure.savefig(path, format="svg", metadata={"Date": None})
+    plt.close(figure)
 
 
 def curves(results: Sequence[Result], layer: int, title: str) -> str:
@@ -46,7 +85,7 @@ def curves(results: Sequence[Result], layer: int, title: str) -> str:
     axes.set(xlabel="bits per pixel of this layer, all bytes up to it", ylabel="PSNR, dB", title=title)
     axes.grid(alpha=0.3)
     figure.legend(fontsize=7.5, loc="outside right center", frameon=False)
-    return _svg(figure)
+    return _inline(figure)
 
 
 def _short(name: str) -> str:
@@ -63,9 +102,10 @@ def _limit(axes: plt.Axes, ours: list[Points]) -> None:
     axes.set_ylim(min(psnrs) - 2, max(psnrs) + 1.5)
 
 
-def _svg(figure: plt.Figure) -> str:
+def _inline(figure: plt.Figure) -> str:
+    """The element of a figure for a page, its letters as text; closes the figure."""
     buffer = io.StringIO()
-    with plt.rc_context({"svg.hashsalt": "compass", "svg.fonttype": "none"}):  # the same figures give the same file
+    with plt.rc_context({**_REPEATABLE, "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     plt.close(figure)
     text = buffer.getvalue()

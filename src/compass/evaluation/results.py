@@ -1,14 +1,29 @@
-"""Result files read back: those of `compass evaluate`, and recorded points of codecs that cannot be run here."""
+"""Files of results: those of `compass evaluate`, curves, and recorded points of codecs that cannot be run here."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
+
+from compass.errors import InputError
 
 Points = list[tuple[float, float]]  # (bits per pixel, PSNR in dB)
 PUBLISHED = "published"
+
+
+class Curve(TypedDict):
+    """A result as a file of curves holds it: means over the pictures."""
+
+    name: str
+    source: str
+    data_set: str
+    scales: Sequence[float]
+    settings: str
+    qualities: Sequence[float | str]
+    layers: Sequence[Points]
 
 
 @dataclass(frozen=True)
@@ -33,12 +48,56 @@ class Result:
     def final(self) -> Points:
         return self.layers[-1]
 
+    def points(self, layer: int, qualities: Sequence[float] = ()) -> Points:
+        """Those of one layer at some qualities; all, where none are asked for or one of them was not measured."""
+        chosen = [p for q, p in zip(self.qualities, self.layers[layer], strict=True) if q in qualities]
+        return chosen if qualities and len(chosen) == len(qualities) else self.layers[layer]
+
+    def to_curve(self) -> Curve:
+        """This result for a file of curves."""
+        return {
+            "name": self.name,
+            "source": self.source,
+            "data_set": self.data_set,
+            "scales": self.scales,
+            "settings": self.settings,
+            "qualities": self.qualities,
+            "layers": self.layers,
+        }
+
+
+def read_results(paths: Iterable[Path]) -> list[Result]:
+    """All results in these files. Raises InputError if a file cannot be read or is none of results."""
+    found: list[Result] = []
+    for path in paths:
+        try:
+            found += parse_results(json.loads(path.read_text()))
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+            raise InputError(f"{path} is no file of results") from None
+    return found
+
 
 def parse_results(content: dict[str, Any]) -> list[Result]:
-    """Results from the content of a file. Raises KeyError, TypeError or IndexError if there are none."""
+    """Results from the content of a file. Raises KeyError, TypeError, IndexError or ValueError if there are none."""
+    if "curves" in content:
+        return [_curve(curve) for curve in content["curves"]]
     if "codecs" in content:
         return [_published(codec, content) for codec in content["codecs"].values()]
     return [_measured(content) if "means" in content else _recorded(content)]
+
+
+def _curve(content: Curve) -> Result:
+    return Result(
+        content["name"],
+        content["source"],
+        content["data_set"],
+        tuple(content["scales"]),
+        content["settings"],
+        tuple(content["qualities"]),
+        tuple([(float(rate), float(psnr)) for rate, psnr in layer] for layer in content["layers"]),
+    )
 
 
 def _measured(content: dict[str, Any]) -> Result:

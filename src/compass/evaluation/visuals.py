@@ -14,25 +14,27 @@ from PIL import Image
 
 from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.contract import LayeredCodec, LayerResult
+from compass.evaluation.document import Section
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_picture
 from compass.picture.pyramid import Pixels, Size, pyramid, sizes_from_scales
 
 _SCALES = (1 / 4, 1 / 2, 1.0)
-_MANY = (3, 4, 5, 6, 9)
 _CROP = 160  # pixels a side: four fit beside one another
 _SHOWN = 2  # times as large
 _SEARCH = 8  # steps towards the wanted number of bytes
 
 
 @dataclass(frozen=True)
-class Visual:
-    """A row of pictures with captions."""
+class PictureRow:
+    """Pictures beside one another with captions, on the page alone."""
 
-    title: str
-    pictures: list[tuple[Pixels, str]]
+    pictures: Sequence[tuple[Pixels, str]]
     lossless: bool
     enlarged: int = 1
+
+    def markdown(self) -> str:
+        return ""
 
     def html(self) -> str:
         figures = []
@@ -41,7 +43,7 @@ class Visual:
             width = pixels.shape[1] * self.enlarged
             image = f'<img width={width} src="data:image/webp;base64,{data}" alt="{html.escape(caption)}">'
             figures.append(f"<figure>{image}<figcaption>{html.escape(caption)}</figcaption></figure>")
-        return f"<h2>{html.escape(self.title)}</h2><div class=row>{''.join(figures)}</div>"
+        return f"<div class=row>{''.join(figures)}</div>"
 
 
 def _webp(pixels: Pixels, lossless: bool) -> bytes:
@@ -50,23 +52,26 @@ def _webp(pixels: Pixels, lossless: bool) -> bytes:
     return buffer.getvalue()
 
 
-def all_layers(path: Path, model: str | None = None, quality: float = 3.0) -> list[Visual]:
-    """The layers of files with 3, 4, 5, 6 and 9 of them, from 1/4 to the whole picture in equal ratios."""
+def all_layers(
+    path: Path, counts: Sequence[int] = (3,), model: str | None = None, quality: float = 3.0
+) -> list[Section]:
+    """The layers of files with as many of them as `counts` has, from 1/4 to the whole picture in equal ratios."""
     picture = read_picture(path).convert("RGB")
     codec = registry.find("compass", model)
-    visuals = []
-    for count in _MANY:
+    sections = []
+    for count in counts:
         sizes = sizes_from_scales(picture.size, [4 ** (k / (count - 1) - 1) for k in range(count)])
         targets = pyramid(picture, sizes)
         layers = codec.code(targets, quality)
         shown = [
             (x.coded.picture, _caption(x, target, size)) for x, target, size in zip(layers, targets, sizes, strict=True)
         ]
-        visuals.append(Visual(f"{path.name}, {count} layers, quality {quality:g}", shown, lossless=False))
-    return visuals
+        title = f"{path.name}, {count} layers, quality {quality:g}"
+        sections.append(Section(title, [PictureRow(shown, lossless=False)]))
+    return sections
 
 
-def crops(path: Path, codecs: Sequence[str], model: str | None = None, quality: float = 3.0) -> Visual:
+def crops(path: Path, codecs: Sequence[str], model: str | None = None, quality: float = 3.0) -> Section:
     """The liveliest part of the largest of three layers: original, this codec, and others at as many bits."""
     picture = read_picture(path).convert("RGB")
     targets = pyramid(picture, sizes_from_scales(picture.size, _SCALES))
@@ -75,12 +80,8 @@ def crops(path: Path, codecs: Sequence[str], model: str | None = None, quality: 
     shown = [(targets[-1][window], "original")]
     for name, layers in [("compass", ours), *((n, _at_bytes(n, targets, ours[-1].accumulated_bytes)) for n in codecs)]:
         shown.append((layers[-1].coded.picture[window], f"{name}, {_caption(layers[-1], targets[-1])}"))
-    return Visual(
-        f"{path.name}, largest of three layers, at equal bits (PSNR: of the whole picture)",
-        shown,
-        lossless=True,
-        enlarged=_SHOWN,
-    )
+    title = f"{path.name}, largest of three layers, at equal bits (PSNR: of the whole picture)"
+    return Section(title, [PictureRow(shown, lossless=True, enlarged=_SHOWN)])
 
 
 def _caption(layer: LayerResult, target: Pixels, size: Size | None = None) -> str:

@@ -1,1 +1,1 @@
-"""A trained model as the codec sees it: model file, ONNX sessions, exact hyper-synthesis."""
+"""A trained model as the codec sees it: the model file, the store of models, networks in the runtime."""

@@ -20,7 +20,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -128,6 +128,15 @@ def digest(members: Mapping[str, Member]) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+def _decoder_members(names: Iterable[str]) -> set[str]:
+    """What a decoder needs: a base codec, and if there is a part of any enhancement layers, all of theirs."""
+    codec = ("synthesis.onnx", "entropy.json", "entropy.bin")
+    needed = {f"decoder/base/{name}" for name in codec}
+    if any(name == "decoder/predictor.onnx" or "/residual/" in name for name in names):
+        needed |= {f"decoder/residual/{name}" for name in codec} | {"decoder/predictor.onnx"}
+    return needed
+
+
 class ModelFile:
     """A model file whose manifest has been read and checked; members are read, and checked, one at a time."""
 
@@ -142,7 +151,7 @@ class ModelFile:
             self._present = frozenset(names) - {MANIFEST}
             if unknown := self._present - self.manifest.members.keys():
                 raise ValueError(f"it holds {min(unknown)!r}, which it does not list")
-            if missing := {name for name in self.manifest.members if name.startswith("decoder/")} - self._present:
+            if missing := _decoder_members(self.manifest.members) - self._present:
                 raise ValueError(f"it has no {min(missing)}")
 
     def holds(self, name: str) -> bool:
@@ -160,7 +169,7 @@ class ModelFile:
             what = "the decoder's half alone" if self.decoder_only and name.startswith("encoder/") else f"no {name}"
             raise ModelError(f"the model {self.manifest.name} has {what}")
         with self._opened() as archive:
-            content = _read(archive, name, self.manifest.members[name].bytes)
+            content = _read(archive, name, self.manifest.members[name].size)
             if Member.of(content) != self.manifest.members[name]:
                 raise ValueError(f"its {name} does not match its digest")
         return content

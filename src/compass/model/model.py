@@ -31,7 +31,7 @@ class Model:
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What its maker says of it."""
+        """The model card: what its maker says of it."""
         return self.file.manifest.card
 
     @property
@@ -40,7 +40,7 @@ class Model:
 
     @property
     def hash(self) -> bytes:
-        """The four bytes that name it in bitstreams."""
+        """The four bytes that name the model in bitstreams."""
         return self.file.manifest.hash
 
     @property

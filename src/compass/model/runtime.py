@@ -42,6 +42,7 @@ class Network:
         options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = False  # an arena keeps what large images needed once
         options.enable_mem_pattern = False  # it would remember every size of image
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait leave their core
         options.log_severity_level = 4  # what goes wrong is raised
         try:
             return ort.InferenceSession(self._graph, options, providers=["CPUExecutionProvider"])

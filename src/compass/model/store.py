@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
 
 class Installed(NamedTuple):
-    """A model that was found."""
+    """A model file that was found, and where."""
 
     manifest: Manifest
     path: Path
@@ -134,7 +134,7 @@ def add(path: Path) -> Installed:
 
 
 def _loaded(path: Path, threads: int) -> Model:
-    """A model is kept while its file stays as it is."""
+    """Load a model, or take the one that is kept from an earlier call while its file is unchanged."""
     status = path.stat()
     return _load_cached(path, threads, status.st_mtime_ns, status.st_size)
 

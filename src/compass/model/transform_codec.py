@@ -14,7 +14,7 @@ from compass.model.runtime import Network
 
 
 class EncodedPlanes(NamedTuple):
-    """An image after coding."""
+    """Result of encoding one image, or one residual."""
 
     payload: bytes
     planes: Floats  # [3, H, W], what a decoder will see

@@ -16,7 +16,7 @@ _DERIVED = re.compile(
 
 
 def convert_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights under this package's names."""
+    """Rename the weights of a CompressAI state dict to the names of this package, derived buffers left out."""
     converted = {}
     for key, value in state.items():
         key = key.removeprefix("module.")

@@ -15,7 +15,7 @@ from compass.entropy import operations as exact
 
 
 def run_by_torch(operations: Sequence[exact.Operation], integers: exact.Integers) -> exact.Integers:
-    """What `compass.entropy.operations.run` yields for the same arguments.
+    """Run an integer network as `compass.entropy.operations.run` does, on convolutions of PyTorch.
 
     Raises TypeError on an operation it does not know.
     """

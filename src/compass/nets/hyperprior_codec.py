@@ -21,7 +21,7 @@ SCALE_MIN = 0.11
 
 @dataclass(frozen=True)
 class Transforms:
-    """The four networks. Strides: g_a 16, h_a 4; a size that does not divide is rounded up."""
+    """The four networks of a hyperprior codec. Strides: g_a 16, h_a 4; a size that does not divide is rounded up."""
 
     g_a: nn.Module  # picture [B, 3, H, W] -> y [B, M, ceil(H/16), ceil(W/16)]
     g_s: nn.Module  # y -> picture, at least H x W, to be cropped
@@ -34,7 +34,7 @@ class Transforms:
 
 
 class CodecOutput(NamedTuple):
-    """What `forward` of a codec network yields."""
+    """Output of the forward pass of a codec network."""
 
     picture: Tensor  # [B, 3, H, W]
     bits_y: Tensor  # [B]
@@ -109,7 +109,7 @@ class HyperpriorCodec(nn.Module):
         return CodecOutput(picture, bits_y, self.entropy_bottleneck.bits(z))
 
     def quantise(self, y: Tensor, means: Tensor) -> Tensor:
-        """What the decoder knows of y."""
+        """Round y to integers around its means, with a straight-through gradient."""
         return round_ste(y - means) + means
 
     def gaussian(self, z_hat: Tensor, size: torch.Size, shift: Tensor | float) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,7 @@ class LIFF(nn.Module):
         return torch.cat(parts, dim=1) + self._nearest(bias, rows, columns)
 
     def forward_direct(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
-        """The same by the definition, one filter of 9F x 3 per pixel: slow, for tests and cost tables."""
+        """Compute `forward` by the definition, one filter of 9F x 3 per pixel: slow, for tests and cost tables."""
         u = self._nearest(unfold_features(self.encoder, x), rows, columns).permute(0, 2, 3, 1)  # [B, H, W, 9F]
         position = self.position(rows, columns).expand(*u.shape[:3], 4)
         hidden = torch.cat((u, position), dim=-1)

@@ -47,7 +47,7 @@ def encode_macs(codec: Codec, height: int, width: int) -> int:
 
 
 def _context(codec: Codec, height: int, width: int) -> list[Tensor]:
-    """What g_a and g_s see besides their input."""
+    """Second input of conditional transforms; none for the others."""
     return [torch.zeros(1, 3, height, width)] if isinstance(codec, HyperpriorCodec) and codec.conditional else []
 
 
@@ -58,7 +58,7 @@ def predict_macs(net: CompassNet, height: int, width: int, ratio: float) -> int:
 
 
 def kmac_per_pixel(net: CompassNet, height: int = 512, width: int = 768) -> dict[str, float]:
-    """The figures of the design: base decode, and decode of an enhancement layer at 1.3x, 2x and 4x."""
+    """kMAC per pixel of the coded layer: base encode and decode, enhancement decode at 1.3x, 2x and 4x."""
     pixels = height * width * 1000
     figures = {"base encode": encode_macs(net.base, height, width), "base decode": decode_macs(net.base, height, width)}
     if net.residual is not None:

@@ -53,7 +53,7 @@ def running_sum(terms: Iterator[Tensor]) -> Tensor:
 
 
 class BicubicPredictor(nn.Module):
-    """No parameters: the stand-in of the first training stage."""
+    """Bicubic interpolation, without parameters, in place of a predictor in the first training stage."""
 
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         return bicubic(x, rows, columns)

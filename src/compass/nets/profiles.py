@@ -1,4 +1,4 @@
-"""The named configurations of one and the same code."""
+"""Named configurations of the networks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Profile:
     warm_start: bool = False  # the transforms can start from a Karhunen-Loeve transform
 
     def build(self) -> CompassNet:
-        """The untrained networks."""
+        """Build the untrained networks of the profile."""
         if self.predictor is None or self.residual is None:
             return CompassNet(self.base(), None, None)
         return CompassNet(self.base(), self.predictor(), self.residual())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
@@ -29,10 +30,23 @@ _OPAQUE = ("BMP", "PPM")
 
 
 def read_picture(path: Path) -> Image.Image:
-    """A picture file, as `to_codable` has it. Raises InputError if it is missing, no picture, damaged or too large."""
-    name = "standard input" if path == STANDARD else str(path)
+    """Read an image file and convert it by `to_codable`.
+
+    Raises InputError if it is missing, no picture, damaged or too large.
+    """
+    if path == STANDARD:
+        return picture_of_bytes(read_bytes(path), "standard input")
+    return _read(path, str(path))
+
+
+def picture_of_bytes(data: bytes, name: str) -> Image.Image:
+    """Read an image from the content of a file, as `read_picture` does; `name` is for its messages."""
+    return _read(io.BytesIO(data), name)
+
+
+def _read(source: Path | IO[bytes], name: str) -> Image.Image:
     try:
-        with Image.open(io.BytesIO(read_bytes(path)) if path == STANDARD else path) as picture:
+        with Image.open(source) as picture:
             warn_of_lost_bits(picture)
             picture.load()
             return to_codable(picture)
@@ -66,7 +80,7 @@ def write_picture(picture: Image.Image, path: Path, replace: bool = True) -> Non
 
 
 def picture_bytes(picture: Image.Image, path: Path) -> bytes:
-    """What `write_picture` writes."""
+    """Encode an image, its metadata included, in the format of the extension of `path`. Raises InputError."""
     buffer, kind = io.BytesIO(), format_of(path)
     if picture.mode.endswith("A") and kind in _OPAQUE:
         raise InputError(f"{path}: the picture has opacity, which {kind} cannot hold")

@@ -1,4 +1,4 @@
-"""What a picture file says beside its pixels, and that is kept: colour profile, EXIF, XMP."""
+"""Metadata of image files that is kept: colour profile, EXIF, XMP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Metadata:
 
     @classmethod
     def of(cls, picture: Image.Image) -> Metadata:
-        """The metadata in the `info` of a picture, as `checked` has it."""
+        """The metadata in the `info` of a Pillow image, checked as by `checked`."""
         info = picture.info
         xmp = info["xmp"] if "xmp" in info else info.get(_PNG_XMP)
         return cls.checked(info.get("icc_profile"), info.get("exif"), xmp.encode() if isinstance(xmp, str) else xmp)
@@ -45,12 +45,12 @@ class Metadata:
 
     @property
     def given(self) -> dict[str, bytes]:
-        """Those that there are."""
+        """The fields that are not None, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
 
     @property
     def as_info(self) -> dict[str, bytes]:
-        """The same as Pillow's `Image.info` has it."""
+        """The metadata under the keys, and in the form, of Pillow's `Image.info`."""
         given = self.given
         return given if self.exif is None else given | {"exif": _EXIF_PREFIX + self.exif}
 

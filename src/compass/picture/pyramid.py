@@ -37,7 +37,7 @@ def complete_sizes(full: Size, sizes: Sequence[tuple[int, int | None]]) -> list[
 
 
 def check_sizes(sizes: list[Size], full: Size) -> list[Size]:
-    """The same sizes. Raises InputError unless they are 1 to 32, ascending, and within the picture."""
+    """`sizes` unchanged. Raises InputError unless they are 1 to 32, ascending, and within the picture."""
     if not 1 <= len(sizes) <= MAX_LAYERS:
         raise InputError(f"{len(sizes)} layers are impossible: 1 to {MAX_LAYERS} can be coded")
     below = (1, 1)
@@ -61,7 +61,7 @@ def pyramid(picture: Image.Image, sizes: Sequence[Size]) -> list[Pixels]:
 
 
 class Target(NamedTuple):
-    """What one layer shall show."""
+    """The pixels and the opacity that a layer is coded from."""
 
     pixels: Pixels  # [H, W, 3]; where nothing is seen, the mean of what is
     opacity: NDArray[np.uint8] | None  # [H, W], 255 is opaque

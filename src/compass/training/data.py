@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 import torch
@@ -15,50 +14,64 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from compass.errors import InputError
+from compass.errors import InputError, warn
+from compass.files import read_bytes
+from compass.picture.files import PICTURE_SUFFIXES, picture_of_bytes
 from compass.training.draws import Draws
 
-_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".avif", ".bmp", ".tif", ".tiff"}
 _REDUCTIONS = (1.0, 1.5, 2.0, 3.0)  # extra downscales of every picture: sharper content, as in small layers
 
 
 def read_pictures(sources: list[Path], limit: int | None = None) -> Iterator[Image.Image]:
     """RGB pictures from folders (searched recursively), tar shards or single files, in name order.
 
-    Raises InputError if a source is missing or none of them holds a picture.
+    They are read as the codec reads them: upright, 16 bits scaled to 8. One that cannot be read is left out, with a
+    warning. Raises InputError if a source is missing or cannot be read, or if none of them holds a picture.
     """
-    files = (data for source in sources for name, data in _files(source) if Path(name).suffix.lower() in _PICTURES)
+    files = (file for source in sources for file in _files(source))
     found = False
     with ThreadPoolExecutor() as pool:
         for picture in pool.map(_decode, itertools.islice(files, limit)):
-            found = True
-            yield picture
+            if isinstance(picture, InputError):
+                warn(f"{picture}: it is left out")
+            else:
+                found = True
+                yield picture
     if not found:
         raise InputError(f"no pictures in {', '.join(map(str, sources))}")
 
 
-def _decode(data: bytes) -> Image.Image:
-    with Image.open(io.BytesIO(data)) as picture:
-        return picture.convert("RGB")
+def _decode(file: tuple[str, bytes]) -> Image.Image | InputError:
+    name, data = file
+    try:
+        return picture_of_bytes(data, name).convert("RGB")
+    except InputError as error:
+        return error
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of the picture files of a source; other files are not read."""
     if source.is_dir():
         for path in sorted(p for p in source.rglob("*") if p.is_file()):
-            if path.suffix == ".tar":
+            if path.suffix == ".tar" or _is_picture(path.name):
                 yield from _files(path)
-            else:
-                yield path.name, path.read_bytes()
     elif source.suffix == ".tar":
-        with tarfile.open(source) as shard:
-            for member in shard:
-                file = shard.extractfile(member)
-                if file is not None:
-                    yield member.name, file.read()
-    elif source.is_file():
-        yield source.name, source.read_bytes()
+        try:
+            with tarfile.open(source) as shard:
+                for member in shard:
+                    file = shard.extractfile(member) if member.isfile() and _is_picture(member.name) else None
+                    if file is not None:
+                        yield f"{source}: {member.name}", file.read()
+        except (tarfile.TarError, OSError) as error:
+            raise InputError(f"{source} cannot be read: {error}") from None
+    elif source.exists():
+        yield str(source), read_bytes(source)
     else:
         raise InputError(f"{source} does not exist")
+
+
+def _is_picture(name: str) -> bool:
+    return PurePath(name).suffix.lower() in PICTURE_SUFFIXES
 
 
 class Crops:
@@ -99,7 +112,7 @@ class Crops:
 
 
 def _reductions(picture: Image.Image, smallest: int) -> list[NDArray[np.uint8] | None]:
-    """The picture at each of the reductions; None where a side would be below `smallest`."""
+    """Copies of an image at each of `_REDUCTIONS`; None where a side would be below `smallest`."""
     sizes = [(round(picture.width / factor), round(picture.height / factor)) for factor in _REDUCTIONS]
     return [
         np.asarray(picture if size == picture.size else picture.resize(size, Image.Resampling.BICUBIC))

@@ -1,4 +1,4 @@
-"""What a run trains on: the device, its arithmetic, how fast that can be, and the other processes of the run."""
+"""The device of a training run: its arithmetic, its peak speed, and the other processes of the run."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Machine:
         return 2 * side**3 / best
 
     def wait(self) -> None:
-        """Until the device has done what it was told to."""
+        """Block until all work that was queued on the device is done."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     def agree(self, value: float) -> float:
-        """The first process's value, in all processes."""
+        """Broadcast the value of the first process to all processes, and return it."""
         if self.share.count == 1:
             return value
         shared = torch.tensor(value, dtype=torch.float64, device=self.device)
@@ -55,7 +55,7 @@ class Machine:
         return float(shared.item())
 
     def mean(self, values: list[Tensor]) -> list[float]:
-        """Means over all processes of numbers that each has its own of."""
+        """Average each of these scalars over all processes."""
         stacked = torch.stack([value.detach().float() for value in values])
         if self.share.count > 1:
             distributed.all_reduce(stacked)
@@ -63,7 +63,7 @@ class Machine:
 
 
 def open_machine(precision: str | None, threads: int, compile: bool = False) -> Machine:
-    """The machine of this process: a GPU if there is one; its share if `torchrun` started it.
+    """The device of this process, a GPU if there is one, and its share of the batch if `torchrun` started it.
 
     precision: by default bf16 on a GPU, fp32 on a CPU. Raises InputError if there is no such precision.
     """

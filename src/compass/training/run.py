@@ -27,7 +27,7 @@ STAGES = ("base", "predictor", "residual", "joint")
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that a training command states."""
+    """The settings of one training run."""
 
     stage: str
     profile: str

@@ -79,7 +79,7 @@ class Stage(nn.Module, ABC):
 
 
 def lambdas(quality: Tensor) -> Tensor:
-    """`compass.entropy.quality.lambda_of` on tensors."""
+    """Rate-distortion lambdas of qualities [B], as `compass.entropy.quality.lambda_of`."""
     logs = torch.log(torch.tensor(LAMBDAS, device=quality.device))
     low = quality.floor().clamp(0, MAX_QUALITY - 1).long()
     return torch.exp(torch.lerp(logs[low], logs[low + 1], quality - low))

@@ -1,4 +1,4 @@
-"""What every codec under test does: code a pyramid of pictures to real bytes, and decode each layer of it again."""
+"""The contract of codecs under test: code a pyramid of images to real bytes, and decode each layer again."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class LayeredCodec(Protocol):
 
 
 def timed(call: Callable[[], T]) -> tuple[T, float]:
-    """A result, and the seconds that it took."""
+    """Call a function; returns its result and the wall-clock seconds that it took."""
     started = time.perf_counter()
     result = call()
     return result, time.perf_counter() - started

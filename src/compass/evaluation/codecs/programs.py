@@ -21,7 +21,7 @@ def find(*programs: str) -> None:
 
 
 def first_line(*command: str, containing: str = "") -> str:
-    """The first line, that contains something, of what a program prints of itself on either output."""
+    """The first line with `containing` in it that a program prints on standard output or standard error."""
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = (result.stdout + result.stderr).splitlines()
     return next((line.strip() for line in lines if line.strip() and containing in line), "")

@@ -34,7 +34,7 @@ LAYERED_CODECS: dict[str, LayeredCodec] = {
 
 
 def names() -> list[str]:
-    """All that `find` takes."""
+    """Names of all codecs under test."""
     return [*LAYERED_CODECS, *(f"{prefix}-{name}" for prefix in ("simulcast", "single") for name in IMAGE_CODECS)]
 
 

@@ -1,0 +1,107 @@
+"""The same symbols from PyTorch as from ONNX Runtime: results/symbols.json.
+
+    python benchmarks/networks/symbols.py FOLDER WEIGHTS.pt [--model NAME] [--profile fast]
+
+For every layer of every picture at qualities 1 to 4: (a) the hyper-synthesis run by PyTorch's float64 convolutions
+instead of numpy's products must give the very scales and means that the file was coded with; (b) analysis and
+hyper-analysis run by PyTorch in float32 should round to the symbols in the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from compass.codec.layer import DecodedLayer, codec_of, finish_layer, latent_of, predict_layer, to_planes
+from compass.entropy import operations
+from compass.entropy.hyperprior import HyperpriorModel
+from compass.entropy.latent import DecodedLatent, EntropyModel, Floats
+from compass.entropy.quality import to_code
+from compass.evaluation.evaluate import picture_paths
+from compass.evaluation.records import command_line, write_record
+from compass.model import store
+from compass.model.model import Model
+from compass.nets.exact_by_torch import run_by_torch
+from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.layered import CompassNet
+from compass.picture.files import read_picture
+from compass.picture.pyramid import Pixels, pyramid, sizes_from_scales
+from compass.training.export import round_to_half
+from compass.training.run import build, load_parts
+
+RESULT = Path(__file__).parents[2] / "results" / "symbols.json"
+QUALITIES = (1.0, 2.0, 3.0, 4.0)
+
+
+@dataclass
+class Totals:
+    """Counts over all layers."""
+
+    layers: int = 0
+    symbols: int = 0
+    conditions_that_differ: int = 0  # scales and means
+    symbols_that_differ: int = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="of pictures")
+    parser.add_argument("weights", help="weights.pt that the model was exported from")
+    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--model", help="name or hash of an installed model, or a model file")
+    parser.add_argument("--profile", default="fast", help="of the weights")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    net = build(options.profile).eval()
+    load_parts(net, [options.weights])
+    round_to_half(net)
+    model = store.load(options.model, threads=1)
+    totals = Totals()
+    for path in picture_paths(options.folder):
+        picture = read_picture(path).convert("RGB")
+        targets = pyramid(picture, sizes_from_scales(picture.size, (1 / 4, 1 / 2, 1)))
+        for quality in QUALITIES:
+            compare_layers(model, net, targets, to_code(quality), totals)
+    write_record({"command": command_line(), "model": model.name, **asdict(totals)}, options.out)
+
+
+def compare_layers(model: Model, net: CompassNet, targets: list[Pixels], code: int, totals: Totals) -> None:
+    """Codes a pyramid layer by layer, and adds what differs."""
+    below: DecodedLayer | None = None
+    for target in targets:
+        planes, size = to_planes(target), target.shape[:2]
+        prediction = predict_layer(model, below, size)
+        ours, theirs = codec_of(model, below), net.base if below is None else net.residual
+        assert isinstance(theirs, HyperpriorCodec)
+        encoded = ours.encode(ours.analyse(planes, prediction), size, code, prediction, latent_of(below))
+        compare(ours.entropy_model, theirs, encoded.latent, planes, prediction, code, totals)
+        below = DecodedLayer(finish_layer(encoded.planes, "RGB"), encoded.latent)
+
+
+def compare(
+    ours: EntropyModel, theirs: HyperpriorCodec, latent: DecodedLatent, planes: Floats, prediction: Floats | None,
+    code: int, totals: Totals,
+) -> None:  # fmt: skip
+    """Adds what differs in one layer."""
+    assert isinstance(ours, HyperpriorModel)
+    with torch.no_grad():
+        x = planes if prediction is None else planes - prediction
+        seen = [torch.from_numpy(prediction)[None]] if theirs.conditional and prediction is not None else []
+        y = theirs.g_a(torch.from_numpy(x)[None], *seen) * torch.from_numpy(ours.gain(code))
+        z = np.rint(theirs.h_a(y)[0].numpy() - operations.to_float(ours.medians)[:, None, None]).astype(np.int64)
+    hyper_latent = operations.from_symbols(latent.hyper_symbols, ours.medians)
+    raw, raw_by_torch = (run(ours.hyper_synthesis, hyper_latent) for run in (operations.run, run_by_torch))
+    means = latent.values - latent.symbols
+    totals.layers += 1
+    totals.symbols += latent.symbols.size + latent.hyper_symbols.size
+    totals.conditions_that_differ += int((raw != raw_by_torch).sum())
+    totals.symbols_that_differ += int((latent.hyper_symbols != z).sum())
+    totals.symbols_that_differ += int((latent.symbols != np.rint(y[0].numpy() - means)).sum())
+
+
+if __name__ == "__main__":
+    main()

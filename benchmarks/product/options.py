@@ -1,0 +1,45 @@
+"""Options and paths that the measurements of the product have in common."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "results"
+COMPASS = [sys.executable, "-m", "compass"]  # the command line, as a process of its own
+
+
+def parser(description: str | None, out: Path) -> argparse.ArgumentParser:
+    """--out FILE [--model NAME], helped by a module's docstring."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=out)
+    parser.add_argument("--model", help="name or hash of an installed model, or a model file")
+    return parser
+
+
+def folder_parser(description: str | None, out: Path) -> argparse.ArgumentParser:
+    """FOLDER [--processes N] besides."""
+    folder = parser(description, out)
+    folder.add_argument("folder", type=Path, help="of pictures")
+    folder.add_argument("--processes", type=int, default=2, help="pictures measured at once")
+    return folder
+
+
+def picture_parser(description: str | None, out: Path) -> argparse.ArgumentParser:
+    """PICTURE besides."""
+    picture = parser(description, out)
+    picture.add_argument("picture", type=Path)
+    return picture
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """A picture of mode RGB. Raises InputError if it cannot be read."""
+    from compass.picture.files import read_picture  # not before: speed.py measures from a process that holds little
+
+    return read_picture(path).convert("RGB")

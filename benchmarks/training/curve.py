@@ -1,0 +1,94 @@
+"""Validation cost over the minutes of training: results/training.json and results/training.svg.
+
+    python benchmarks/training/curve.py NAME=LOG[,LOG...] ...
+
+A LOG is what `compass train` printed; logs of one name follow on each other, and their minutes add up. Runs end with
+their learning rate near zero, which is when their costs can be compared: what another doubling of the minutes would
+bring is extrapolated from those points alone, as a straight line in the logarithm of the minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from compass.errors import InputError
+from compass.evaluation.plots import write_figure
+from compass.evaluation.records import command_line, write_record
+
+RESULT = Path(__file__).parents[2] / "results" / "training.json"
+_LINE = re.compile(r"^valid +[\d.]+ %  step \d+  ([\d.]+) min  cost (\S+)", re.MULTILINE)
+
+
+class Point(TypedDict):
+    """A validation."""
+
+    minutes: float
+    cost: float
+
+
+class Training(TypedDict):
+    """Runs that follow on each other."""
+
+    name: str
+    points: list[Point]
+    ends: list[Point]  # of the runs
+    cost_per_doubling: float | None  # of the minutes; None of a single run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trainings", metavar="NAME=LOG[,LOG...]", nargs="+")
+    parser.add_argument("--out", type=Path, default=RESULT, help="the plot is written beside it")
+    options = parser.parse_args()
+    trainings = []
+    for argument in options.trainings:
+        name, _, logs = argument.partition("=")
+        trainings.append(read(name, logs.split(",")))
+    write_record({"command": command_line(), "trainings": trainings}, options.out, rows=("trainings",))
+    plot(trainings, options.out.with_suffix(".svg"))
+
+
+def read(name: str, logs: Sequence[str]) -> Training:
+    """All validations in some logs. Raises InputError if a log has none."""
+    points: list[Point] = []
+    ends: list[Point] = []
+    before = 0.0
+    for log in logs:
+        found = _LINE.findall(Path(log).read_text())
+        if not found:
+            raise InputError(f"{log} has no validations")
+        points += [{"minutes": before + float(minutes), "cost": float(cost)} for minutes, cost in found]
+        ends.append(points[-1])
+        before = points[-1]["minutes"]
+    slope = None
+    if len(ends) > 1:
+        doublings = np.log2([end["minutes"] for end in ends])
+        slope = round(float(np.polyfit(doublings, [end["cost"] for end in ends], 1)[0]), 5)
+    return {"name": name, "points": points, "ends": ends, "cost_per_doubling": slope}
+
+
+def plot(trainings: Sequence[Training], path: Path) -> None:
+    """A curve for each training, its ends ringed."""
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    for training in trainings:
+        (line,) = axes.plot(*_columns(training["points"]), ".-", label=training["name"])
+        axes.plot(*_columns(training["ends"]), "o", color=line.get_color())
+    axes.set(xlabel="minutes of one CPU core", ylabel="validation cost (rings: at the end of a run)")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    write_figure(figure, path)
+
+
+def _columns(points: Sequence[Point]) -> tuple[list[float], list[float]]:
+    return [point["minutes"] for point in points], [point["cost"] for point in points]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""The command `python -m paper`, run at the root of the repository."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compass.cli_options import Force, ModelName, check_target, parse_number
+from compass.entropy.quality import MAX_QUALITY
+from compass.errors import CompassError
+from compass.evaluation.document import write_report
+from compass.evaluation.evaluate import picture_paths
+from compass.evaluation.records import command_line, describe, write_record
+from compass.evaluation.report import comparisons
+from compass.evaluation.results import read_results
+from compass.evaluation.visuals import all_layers, crops
+from compass.model import store
+from paper import exactness, grid
+from paper.report import paper_sections
+from paper.tables import QUALITIES
+
+RESULTS = Path("results")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Reproduce the COMPASS paper (ICCV 2023): its grid of layers and ratios, its tables beside our figures.",
+)
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures.")]
+Processes = Annotated[int, typer.Option(min=1, help="Pictures coded at once.")]
+
+
+@app.command("grid")
+def run_grid(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="The file of results, JSON.")] = RESULTS / "grid.json",
+    model: ModelName = None,
+    processes: Processes = 2,
+    middles: Annotated[str, typer.Option(help="Ratios of the middle one of three layers to the base.")] = ",".join(
+        map(str, grid.MIDDLES)
+    ),
+) -> None:
+    """Measure two, three and many layers and ratios beyond training at qualities 1 to 4, and every size alone."""
+    ratios = [parse_number(text, "ratio") for text in middles.split(",")]
+    record = {"command": command_line(), "data_set": folder.name, "model": describe(store.load(model))}
+    rows = grid.measure(folder, QUALITIES, model, processes, ratios)
+    curves = [result.to_curve() for result in grid.results(rows, folder.name)]
+    write_record({**record, "curves": curves, "pictures": rows}, out, rows=("curves", "pictures"))
+
+
+@app.command()
+def exact(
+    folder: Folder,
+    out: Annotated[Path, typer.Option(help="The file of results, JSON.")] = RESULTS / "exact.json",
+    model: ModelName = None,
+    processes: Processes = 2,
+    qualities: Annotated[str, typer.Option(help="Qualities to code at.")] = ",".join(map(str, range(MAX_QUALITY + 1))),
+    keep: Annotated[Path, typer.Option(help="A folder for the coded files.")] = Path("build/exact"),
+) -> None:
+    """Decode every layer of every file again in fresh processes, with one thread and with two, and compare."""
+    chosen = [parse_number(text, "quality") for text in qualities.split(",")]
+    record = {"command": command_line(), "model": describe(store.load(model))}
+    files = exactness.encode_all(picture_paths(folder), chosen, model, keep, processes)
+    write_record({**record, **exactness.check(files, model)}, out)
+
+
+@app.command()
+def report(
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Results of the grid and of evaluate, recorded points.")
+    ],
+    out: Annotated[Path, typer.Option(help="A folder, for report.md and report.html.")] = RESULTS,
+    stand_in: Annotated[
+        str | None, typer.Option(help="A data set to fill those of the paper's tables with, whose own is absent.")
+    ] = None,
+    layers_of: Annotated[
+        list[Path] | None, typer.Option(help="Show a picture's layers, 3 to 9 of them; may be repeated.")
+    ] = None,
+    crops_of: Annotated[
+        list[Path] | None, typer.Option(help="Show a crop of a picture, all codecs at equal bits; may be repeated.")
+    ] = None,
+    against: Annotated[
+        str, typer.Option(help="Codecs beside this one in the crops.")
+    ] = "simulcast-webp,simulcast-avif",
+    model: ModelName = None,
+    force: Force = False,
+) -> None:
+    """Write the paper's tables with our figures beside them, comparisons of all codecs, curves and pictures."""
+    check_target(out / "report.html", force)
+    results = read_results(files)
+    sections = [*comparisons(results, QUALITIES), *paper_sections(results, stand_in)]
+    for path in layers_of or []:
+        sections += all_layers(path, grid.MANY_LAYERS, model)
+    sections += [crops(path, against.split(","), model) for path in crops_of or []]
+    write_report(sections, out)
+
+
+def main() -> None:
+    """Entry point: one sentence and exit code 1 for anything wrong with the input, 2 for wrong usage."""
+    try:
+        app(prog_name="python -m paper")
+    except CompassError as error:
+        typer.echo(f"paper: {error}", err=True)
+        sys.exit(1)

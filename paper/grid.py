@@ -1,0 +1,152 @@
+"""The paper's grid of layers and ratios: every layer's rate and distortion, beside those of the base codec alone.
+
+Every size is coded alone only once, and layers are not decoded again (the encoder holds the same pictures): a third of
+the time that `compass evaluate` would take for each case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+from PIL import Image
+
+from compass.bitstream import container
+from compass.codec.encoder import encode_layers
+from compass.evaluation.evaluate import picture_paths
+from compass.evaluation.results import Result
+from compass.model import store
+from compass.picture.fidelity import psnr
+from compass.picture.files import read_picture
+from compass.picture.pyramid import Pixels, Size, pyramid
+
+TWO_LAYERS = (1.2, 1.6, 2.0, 2.4, 2.8)
+MIDDLES = (2.0, 1.2, 1.4, 1.6, 1.8)
+THREE_LAYERS = (2.4, 2.8, 3.2, 3.6, 4.0)
+OUT_OF_DISTRIBUTION = (4.5, 5.0, 5.5, 6.0)
+MANY_LAYERS = (3, 4, 5, 6, 9)
+
+Scales = tuple[float, ...]
+
+
+class Case(TypedDict):
+    """One file: its layers, the smallest first."""
+
+    scales: Sequence[float]  # of the picture's sides
+    sizes: Sequence[Sequence[int]]  # width, height
+    bytes: Sequence[int]  # up to the layer's last
+    psnr_rgb: Sequence[float]
+
+
+class Single(TypedDict):
+    """One size coded alone."""
+
+    size: Sequence[int]
+    bytes: int
+    psnr_rgb: float
+
+
+class Row(TypedDict):
+    """One picture at one quality."""
+
+    picture: str
+    quality: float
+    cases: list[Case]
+    alone: list[Single]
+
+
+def pyramids(middles: Sequence[float] = MIDDLES) -> list[Scales]:
+    """Layers of every case, as fractions of the picture's sides; no case twice.
+
+    Two layers: a base of 1/4 and a final layer at that ratio to it; three: one between them at 2.0, or as said; beyond
+    4.0 the final layer is the picture and the base is that much smaller; many layers: 1/4 to 1 in equal ratios.
+    """
+    cases: list[Scales] = [(1 / 4, s / 4) for s in TWO_LAYERS]
+    cases += [(1 / 4, middle / 4, s / 4) for middle in middles for s in THREE_LAYERS]
+    cases += [(1 / s, 2 / s, 1.0) for s in OUT_OF_DISTRIBUTION]
+    cases += [tuple(4 ** (k / (n - 1) - 1) for k in range(n)) for n in MANY_LAYERS]
+    return list(dict.fromkeys(cases))
+
+
+def scaled(size: Size, factor: float) -> Size:
+    """Whole pixels, cut off as the paper does."""
+    return max(1, int(size[0] * factor + 1e-9)), max(1, int(size[1] * factor + 1e-9))
+
+
+def measure(
+    folder: Path, qualities: Sequence[float], model: str | None, processes: int, middles: Sequence[float] = MIDDLES
+) -> list[Row]:
+    """A row per picture and quality: bytes and PSNR of every layer of every case, and of every size alone."""
+    jobs = [(path, q, model, middles) for path in picture_paths(folder) for q in qualities]
+    with ProcessPoolExecutor(processes) as pool:
+        return list(pool.map(_measure_picture, *zip(*jobs, strict=True)))
+
+
+def _measure_picture(path: Path, quality: float, model: str | None, middles: Sequence[float]) -> Row:
+    loaded = store.load(model, threads=1)
+    picture = read_picture(path).convert("RGB")
+    cases: list[Case] = []
+    different: dict[Size, Pixels] = {}
+    for scales in pyramids(middles):
+        sizes = [scaled(picture.size, scale) for scale in scales]
+        targets = pyramid(picture, sizes)
+        data, layers = encode_layers(picture, sizes, [quality] * len(sizes), loaded)
+        header = container.read_header(data)
+        cases.append(
+            {
+                "scales": scales,
+                "sizes": sizes,
+                "bytes": [header.span(k)[1] for k in range(len(sizes))],
+                "psnr_rgb": [round(psnr(a.pixels, b), 3) for a, b in zip(layers, targets, strict=True)],
+            }
+        )
+        different |= zip(sizes, targets, strict=True)
+    alone: list[Single] = []
+    for size, target in different.items():
+        data, (layer,) = encode_layers(Image.fromarray(target), [size], [quality], loaded)
+        alone.append({"size": size, "bytes": len(data), "psnr_rgb": round(psnr(layer.pixels, target), 3)})
+    return {"picture": path.name, "quality": quality, "cases": cases, "alone": alone}
+
+
+class _Layer(NamedTuple):
+    size: Size
+    bytes: int
+    psnr_rgb: float
+
+
+def results(rows: Sequence[Row], data_set: str) -> list[Result]:
+    """By case: all layers in one file, every layer alone, and one file per layer, as `compass evaluate` names them."""
+    qualities = tuple(sorted({row["quality"] for row in rows}))
+    found = []
+    for index, case in enumerate(rows[0]["cases"]):
+        scales = tuple(case["scales"])
+        for codec, layers_of in (("compass", _layered), ("single-compass", _single), ("simulcast-compass", _simulcast)):
+            coded = {q: [layers_of(row, index) for row in rows if row["quality"] == q] for q in qualities}
+            layers = tuple([_mean([x[k] for x in coded[q]]) for q in qualities] for k in range(len(scales)))
+            found.append(Result(codec, "measured", data_set, scales, "", qualities, layers))
+    return found
+
+
+def _layered(row: Row, index: int) -> list[_Layer]:
+    case = row["cases"][index]
+    columns = zip(case["sizes"], case["bytes"], case["psnr_rgb"], strict=True)
+    return [_Layer((size[0], size[1]), count, fidelity) for size, count, fidelity in columns]
+
+
+def _single(row: Row, index: int) -> list[_Layer]:
+    alone = {tuple(x["size"]): _Layer((x["size"][0], x["size"][1]), x["bytes"], x["psnr_rgb"]) for x in row["alone"]}
+    return [alone[tuple(size)] for size in row["cases"][index]["sizes"]]
+
+
+def _simulcast(row: Row, index: int) -> list[_Layer]:
+    files = _single(row, index)
+    return [file._replace(bytes=sum(f.bytes for f in files[: k + 1])) for k, file in enumerate(files)]
+
+
+def _mean(layers: Sequence[_Layer]) -> tuple[float, float]:
+    """Bits per pixel and PSNR."""
+    bpps = [8 * layer.bytes / (layer.size[0] * layer.size[1]) for layer in layers]
+    return float(np.mean(bpps)), float(np.mean([layer.psnr_rgb for layer in layers]))

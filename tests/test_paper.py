@@ -1,0 +1,132 @@
+"""`python -m paper`: the grid of layers and ratios, files decoded again, the paper's tables filled in."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+import compass
+from compass.bitstream import container
+from compass.evaluation.bdrate import layer_bd_rate
+from compass.evaluation.document import to_markdown
+from paper import grid
+from paper.exactness import check, decode_all, encode_all
+from paper.report import paper_sections
+from paper.tables import paper_tables, reported
+from tests.conftest import PARROTS
+from tests.curves import result
+
+
+def test_pyramids_of_the_grid():
+    cases = {scales: [grid.scaled((768, 512), s) for s in scales] for scales in grid.pyramids()}
+    assert len(cases) == 38  # three layers to 4.0x are also the first of the many layers
+    assert cases[1 / 4, 1.2 / 4] == [(192, 128), (230, 153)]
+    assert cases[1 / 4, 2.8 / 4] == [(192, 128), (537, 358)]
+    assert cases[1 / 4, 1 / 2, 1.0] == [(192, 128), (384, 256), (768, 512)]
+    assert cases[1 / 4, 1.4 / 4, 3.6 / 4] == [(192, 128), (268, 179), (691, 460)]
+    assert cases[1 / 6, 2 / 6, 1.0] == [(128, 85), (256, 170), (768, 512)]
+    many = [sizes for sizes in cases.values() if len(sizes) > 3]
+    assert [len(sizes) for sizes in many] == [4, 5, 6, 9]
+    assert all(sizes[0] == (192, 128) and sizes[-1] == (768, 512) for sizes in many)
+
+
+def test_grid_results_count_all_bytes_of_each_way():
+    rows: list[grid.Row] = []
+    for quality, (rate, fidelity) in enumerate([(0.1, 27.0), (0.2, 29.5), (0.4, 32.0), (0.8, 34.5)]):
+        size = round(rate * 100 * 100 / 8 * 100)
+        case: grid.Case = {
+            "scales": [0.5, 1.0],
+            "sizes": [[50, 50], [1000, 100]],
+            "bytes": [size // 10, size * 2],
+            "psnr_rgb": [20.0, fidelity],
+        }
+        alone: list[grid.Single] = [
+            {"size": [50, 50], "bytes": size, "psnr_rgb": 20.0},
+            {"size": [1000, 100], "bytes": size, "psnr_rgb": fidelity},
+        ]
+        rows.append({"picture": "a", "quality": quality, "cases": [case], "alone": alone})
+    layered, single, simulcast = grid.results(rows, "Kodak")
+    assert [r.name for r in (layered, single, simulcast)] == ["compass", "single-compass", "simulcast-compass"]
+    assert layer_bd_rate(single, layered, -1) == pytest.approx(100, abs=0.01)  # twice the bytes of the last size alone
+    assert layer_bd_rate(simulcast, layered, -1) == pytest.approx(0, abs=0.01)  # as many as one file per layer
+    assert layered.layers[0][0][0] == pytest.approx(single.layers[0][0][0] / 10, rel=1e-3)
+
+
+def test_grid_rows_hold_real_files(parrots, tiny_model_path, tmp_path):
+    parrots.resize((48, 36)).save(tmp_path / "small.png")
+    (row,) = grid.measure(tmp_path, [2.0], str(tiny_model_path), 1, [2.0])
+    case = next(case for case in row["cases"] if case["scales"] == (1 / 4, 1 / 2, 1.0))
+    assert case["sizes"] == [(12, 9), (24, 18), (48, 36)]
+    alone = {single["size"]: single for single in row["alone"]}
+    with Image.open(tmp_path / "small.png") as picture:
+        sizes = [(12, 9), (24, 18), (48, 36)]
+        assert case["bytes"][-1] == len(compass.encode(picture, quality=2, sizes=sizes, model=tiny_model_path))
+        assert alone[48, 36]["bytes"] == len(compass.encode(picture, [1], 2, tiny_model_path))
+    assert alone[12, 9]["psnr_rgb"] == case["psnr_rgb"][0]  # the base layer is the base codec
+
+
+@pytest.mark.slow
+def test_a_layer_that_decodes_otherwise_is_named(tiny_model_path, tmp_path):
+    model = str(tiny_model_path)
+    (file,) = encode_all([PARROTS], [3.0], model, tmp_path, 1)
+    data = (tmp_path / "parrots-q3.cmps").read_bytes()
+    assert container.read_header(data).size + sum(layer.payload_bytes for layer in file.layers) == len(data)
+    assert all(0 <= layer.payload_bytes - layer.ideal_bytes < 5 for layer in file.layers)
+    figures = check([file], model, [1])
+    assert figures["decodings"] == [{"threads": 1, "layers_that_differ": []}]
+    assert figures["layers"] == 3
+    assert 0 <= figures["largest_excess_bytes"] < 5
+    file.layers[1] = file.layers[1]._replace(sha256="0" * 64)
+    wrong = decode_all([file], model, 2)
+    assert wrong == {"threads": 2, "layers_that_differ": [{"file": "parrots-q3.cmps", "layer": 1}]}
+
+
+def test_the_papers_figures_are_complete():
+    tables = {table["id"]: table for table in reported()["tables"]}
+    assert [name for name in tables if name.startswith("table")] == [f"table {n}" for n in range(1, 10)]
+    for table in tables.values():
+        assert all(len(values) == len(table["columns"]) for values in table["values"].values())
+        assert set(table["values"]) <= set(reported()["peers"])
+    # Table 2 is the poster's two layers at 2.0x; tables 6 to 9 differ in the middle layer.
+    two = tables["poster, two layers"]["values"]
+    for peer in ("shvc", "simulcast-mean-scale", "mei-original", "mei-enhanced", "single-mean-scale"):
+        assert tables["table 2"]["values"][peer][0] == two[peer][2]
+    assert [tables[f"table {n}"]["values"]["shvc"][0] for n in (6, 7, 8, 9)] == [-41.91, -45.51, -49.05, -53.17]
+
+
+def test_cells_hold_our_bd_rate_beside_the_papers():
+    results = [
+        result("compass", 1.0),
+        result("SHVC", 1.25, source="recorded 2026-01-01"),
+        result("single-compass", 0.8),
+    ]
+    tables = {table.identifier: table for table in paper_tables(results)}
+    rows = {row.peer: row for row in tables["poster, three layers"].rows}
+    assert rows["SHVC"].source == "recorded 2026-01-01"
+    assert [cell.ours for cell in rows["SHVC"].cells[:4]] == [None] * 4
+    assert rows["SHVC"].cells[4].ours == pytest.approx(-20)
+    assert rows["SHVC"].cells[4].paper == -33.34
+    assert rows["Single-layer (own base codec)"].cells[4].ours == pytest.approx(25)
+    empty = rows["Mei et al. (original)"]  # no peer: the row stays, empty and marked
+    assert empty.source == "not measured"
+    assert all(cell.ours is None for cell in empty.cells)
+    assert tables["poster, three layers"].measured
+    assert not tables["table 3"].measured  # another data set
+
+
+def test_a_stand_in_fills_tables_whose_data_set_is_absent_and_says_so():
+    on_kodak = [result("compass", 1.0), result("single-compass", 2.0)]
+    on_photos = [
+        replace(r, data_set="photos", layers=result("", k).layers) for r, k in zip(on_kodak, (1.0, 1.25), strict=True)
+    ]
+    found = {}
+    for table in paper_tables([*on_kodak, *on_photos], "photos"):
+        rows = {row.peer: row.cells for row in table.rows}
+        found[table.identifier] = table.measured_on, rows["Single-layer (own base codec)"][-1].ours
+    assert found["table 2"] == ("Kodak", pytest.approx(-50))
+    assert found["table 3"] == ("photos", pytest.approx(-20))
+    text = to_markdown("Report", paper_sections([*on_kodak, *on_photos], "photos"))
+    assert "1; the paper on Urban100, ours on other pictures: photos. BD-rate" in text
+    assert "1; Kodak. BD-rate" in text

@@ -1,0 +1,81 @@
+"""The graphs of a model file compute what the networks do, at sizes other than those they were traced with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from compass.entropy import operations as exact
+from compass.entropy.hyperprior import HyperpriorModel
+from compass.model.predictor import Predictor
+from compass.nets.exact_by_torch import run_by_torch
+from compass.nets.liff import LIFF
+from compass.nets.liif import LIIF
+from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
+from compass.training.export import predictor_graph
+
+
+@pytest.mark.parametrize("make", [LIFF, LIIF, SeparablePredictor, BicubicPredictor])
+def test_predictors(make):
+    torch.manual_seed(0)
+    predictor = make()
+    if isinstance(predictor, SeparablePredictor):
+        nn.init.normal_(predictor.leave.weight, std=0.1)
+    for parameter in predictor.parameters():  # as in a model file
+        parameter.data = parameter.data.half().float()
+    predict = Predictor(predictor_graph(predictor.eval()), threads=1)
+    for small, large in (((12, 17), (12, 17)), ((9, 8), (13, 30)), ((5, 21), (31, 22)), ((1, 1), (3, 2))):
+        x = torch.rand(1, 3, *small)
+        with torch.no_grad():
+            expected = predictor(x, axis_tensors(small[0], large[0]), axis_tensors(small[1], large[1]))
+        assert np.allclose(predict(x[0].numpy(), large), expected[0].numpy(), atol=2e-5)
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_transforms_of_a_whole_model(tiny_net, exported_model, conditional):
+    """Encoder and decoder networks of the base, and of the residual codec, which also sees the prediction."""
+    x, prediction = torch.rand(1, 3, 37, 50), torch.rand(1, 3, 37, 50)
+    codec, net = (exported_model.residual, tiny_net.residual) if conditional else (exported_model.base, tiny_net.base)
+    seen = [prediction] if conditional else []
+    quality = torch.tensor([2.0])
+    with torch.no_grad():
+        y = net.g_a(x, *seen) * net.gain(quality)
+        z = net.h_a(y)
+        expected = net(x, quality, *seen).picture + (prediction if conditional else 0)
+    context = prediction[0].numpy() if conditional else None
+    picture = x[0].numpy() + (context if conditional else 0)
+    unscaled = codec.analyse(picture, context)
+    ours, hyper = codec.scaled(unscaled, 64)
+    assert np.allclose(ours, y[0].numpy(), atol=1e-4)
+    assert np.allclose(hyper, z[0].numpy(), atol=1e-4)
+    coded = codec.encode(unscaled, (37, 50), 64, context)
+    assert np.abs(coded.planes - expected[0].numpy()).mean() < 1e-3  # a symbol on the edge may round the other way
+    assert np.array_equal(codec.decode(coded.payload, (37, 50), 64, context)[0], coded.planes)
+
+
+def test_networks_are_not_made_with_a_negative_number_of_threads():
+    from compass.errors import InputError
+    from compass.model.runtime import Network
+
+    with pytest.raises(InputError, match="-1 threads are impossible"):
+        Network(b"", "predictor", -1)
+
+
+def test_symbols_agree_between_onnx_runtime_and_torch(parrots, tiny_net, exported_model):
+    """PyTorch's analysis, with the exact hyper-synthesis run by PyTorch, yields the symbols that the file holds."""
+    codec = exported_model.base
+    x = np.asarray(parrots).transpose(2, 0, 1).astype(np.float32) / 255
+    coded = codec.encode(codec.analyse(x), (240, 320), 96)
+    decoded = codec.decode_latent(coded.payload, (240, 320), 96)
+    model = codec.entropy_model
+    assert isinstance(model, HyperpriorModel)
+    with torch.no_grad():
+        y = tiny_net.base.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(model.gain(96))
+        z_torch = torch.round(tiny_net.base.h_a(y))[0].numpy().astype(np.int64)
+    assert np.array_equal(decoded.hyper_symbols, z_torch)
+    raw = run_by_torch(model.hyper_synthesis, exact.from_symbols(z_torch, model.medians))[:, : y.shape[2], : y.shape[3]]
+    means = raw[len(raw) // 2 :] / 2**exact.ACTIVATION_BITS
+    assert np.array_equal(decoded.values, (decoded.symbols + means).astype(np.float32))
+    assert np.array_equal(decoded.symbols, np.rint(y[0].numpy() - means.astype(np.float32)).astype(np.int32))

@@ -1,0 +1,155 @@
+"""Training that stops and goes on: checkpoints are atomic, a killed run ends where an undisturbed one does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from compass.errors import InputError
+from compass.training.export import export_model
+from compass.training.loop import Schedule
+from compass.training.machine import open_machine
+from compass.training.run import build, load_parts, make_trainer, train
+from tests.training.test_training import make_run
+
+
+@pytest.mark.slow
+def test_resume_is_exact(crops_folder, tmp_path):
+    train(make_run("base", crops_folder, tmp_path / "whole", 12))
+    run = make_run("base", crops_folder, tmp_path / "parts", 12)
+    torch.manual_seed(0)
+    trainer = make_trainer(run, build("tiny"), open_machine("fp32", 1))
+    for _ in range(5):
+        trainer._step(run.schedule.progress(trainer.step, 0))
+        trainer.step += 1
+    trainer.save()
+    train(run)
+    whole, parts = (torch.load(tmp_path / n / "weights.pt", weights_only=True) for n in ("whole", "parts"))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def ended(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a process ends within so many seconds."""
+    try:
+        process.wait(seconds)
+        return True
+    except subprocess.TimeoutExpired:
+        return False
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_resumed(crops_folder, tmp_path):
+    def command(out: str) -> list[str]:
+        return [
+            sys.executable, "-c",
+            "import sys; from compass.training import loop; f = loop.Trainer.train\n"
+            "loop.Trainer.train = lambda self, pause: f(self, pause, log_every=5, save_every=0.0)\n"
+            "from compass.cli import main; main()",
+            "train", "base", "--profile", "tiny", "--data", str(crops_folder), "--out", str(tmp_path / out),
+            "--steps", "120", "--crop", "64", "--batch", "2",
+        ]  # fmt: skip
+
+    subprocess.run(command("whole"), check=True, capture_output=True)
+    rng = np.random.default_rng(0)
+    checkpoint = tmp_path / "killed" / "checkpoint.pt"
+    for _ in range(10):
+        process = subprocess.Popen(command("killed"), stdout=subprocess.DEVNULL)
+        seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while not (checkpoint.exists() and checkpoint.stat().st_mtime_ns != seen) and not ended(process, 0.01):
+            pass
+        ended(process, rng.uniform(0, 0.2))
+        process.kill()
+        process.wait()
+    subprocess.run(command("killed"), check=True, capture_output=True)
+    whole, killed = (torch.load(tmp_path / n / "weights.pt", weights_only=True) for n in ("whole", "killed"))
+    assert all(torch.equal(whole[k], killed[k]) for k in whole)
+
+
+@pytest.mark.slow
+def test_a_run_folder_is_resumed_by_its_own_kind_only(crops_folder, tmp_path):
+    train(make_run("base", crops_folder, tmp_path / "run", 2))
+    with pytest.raises(InputError, match="another stage, BaseStage"):
+        train(make_run("joint", crops_folder, tmp_path / "run", 4))
+    with pytest.raises(InputError, match="another profile"):
+        train(make_run("base", crops_folder, tmp_path / "run", 4, profile="fast"))
+    train(make_run("residual", crops_folder, tmp_path / "residual", 2))
+    with pytest.raises(InputError, match="another stage"):  # the same class trains other parts
+        train(make_run("joint", crops_folder, tmp_path / "residual", 4))
+
+
+@pytest.mark.slow
+def test_a_resumed_run_keeps_the_base_that_it_began_with(crops_folder, tmp_path):
+    train(make_run("base", crops_folder, tmp_path / "base", 2))
+    train(make_run("joint", crops_folder, tmp_path / "run", 2, starts=[f"base={tmp_path / 'base' / 'weights.pt'}"]))
+    first = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
+    train(make_run("joint", crops_folder, tmp_path / "run", 3))
+    second = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
+    assert all(torch.equal(first[k], second[k]) for k in first if k.startswith("base."))
+    assert any(not torch.equal(first[k], second[k]) for k in first if k.startswith("residual."))
+
+
+def test_started_weights_are_not_replaced_by_the_warm_start(crops_folder, tmp_path):
+    train(make_run("base", crops_folder, tmp_path / "first", 2))
+    start = tmp_path / "first" / "weights.pt"
+    schedule = Schedule(steps=1, minutes=None, rate=1e-12)
+    train(make_run("base", crops_folder, tmp_path / "second", 1, starts=[str(start)], schedule=schedule))
+    first, second = (torch.load(tmp_path / n / "weights.pt", weights_only=True) for n in ("first", "second"))
+    assert all(torch.allclose(first[k], second[k], atol=1e-6) for k in first)
+
+
+def test_bad_starts(tmp_path):
+    with pytest.raises(InputError, match="no=such/file cannot be loaded: No such file"):
+        load_parts(build("tiny"), ["no=such/file"])
+    (tmp_path / "text").write_text("text")
+    with pytest.raises(InputError, match="not a file of weights"):
+        load_parts(build("tiny"), [f"base={tmp_path / 'text'}"])
+
+
+def test_weights_of_another_profile_are_refused(crops_folder, tmp_path):
+    train(make_run("base", crops_folder, tmp_path / "base", 1))
+    for start in ("{}", "base={}"):
+        with pytest.raises(InputError, match="another profile"):
+            load_parts(build("fast"), [start.format(tmp_path / "base" / "weights.pt")])
+
+
+def test_parts_start_from_other_runs(crops_folder, tmp_path):
+    train(make_run("base", crops_folder, tmp_path / "base", 2))
+    weights = tmp_path / "base" / "weights.pt"
+    net = build("tiny").eval()
+    load_parts(net, [f"base={weights}", f"residual=base:{weights}"])
+    x, quality, prediction = torch.rand(1, 3, 32, 32), torch.tensor([3.0]), torch.rand(1, 3, 32, 32)
+    with torch.no_grad():  # the copy is shifted, so that it codes residuals as the base codes pictures
+        base, residual = net.base(x, quality), net.residual(x - 0.5, quality, prediction)
+        assert torch.allclose(base.picture - 0.5, residual.picture, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_paused_run_goes_on_where_it_stopped(crops_folder, tmp_path):
+    train(make_run("base", crops_folder, tmp_path / "whole", 30))
+    train(make_run("base", crops_folder, tmp_path / "parts", 30, pause=1e-6))
+    checkpoint = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
+    assert 0 < checkpoint["step"] < 30
+    train(make_run("base", crops_folder, tmp_path / "parts", 30))
+    whole, parts = (torch.load(tmp_path / n / "weights.pt", weights_only=True) for n in ("whole", "parts"))
+    assert all(torch.equal(whole[k], parts[k]) for k in whole)
+
+
+def test_training_goes_on_from_a_model_file(tmp_path):
+    torch.manual_seed(4)
+    trained, net, other = build("tiny"), build("tiny"), build("tiny")
+    for parameter in trained.parameters():  # export merges constants that are equal, as weights never are once trained
+        parameter.data += 0.01 * torch.randn_like(parameter)
+    path = tmp_path / "trained.model"
+    export_model(trained, path, "trained", {})
+    load_parts(net, [str(path)])
+    ours, theirs = net.state_dict(), trained.state_dict()
+    assert all(torch.allclose(ours[k], theirs[k], rtol=1e-3, atol=1e-3) for k in theirs)
+    load_parts(other, [f"residual={path}"])
+    assert torch.equal(other.residual.g_a.enter.weight, net.residual.g_a.enter.weight)
+    assert not torch.equal(other.base.g_a.enter.weight, net.base.g_a.enter.weight)
+    with pytest.raises(InputError, match="another profile"):
+        load_parts(build("fast"), [str(path)])
