@@ -53,12 +53,12 @@ def files() -> dict[str, tuple[bytes, Path]]:
 
 def example(parrots: Image.Image) -> Image.Image:
     """24x16 pixels, the upper rows transparent, with an XMP packet."""
-    picture = parrots.crop((150, 60, 214, 102)).resize((24, 16), Image.Resampling.BICUBIC)
-    opacity = np.full((16, 24), 255, np.uint8)
-    opacity[:4] = 0
-    picture.putalpha(Image.fromarray(opacity))
-    picture.info["xmp"] = b"<x/>"
-    return picture
+    image = parrots.crop((150, 60, 214, 102)).resize((24, 16), Image.Resampling.BICUBIC)
+    alpha = np.full((16, 24), 255, np.uint8)
+    alpha[:4] = 0
+    image.putalpha(Image.fromarray(alpha))
+    image.info["xmp"] = b"<x/>"
+    return image
 
 
 def describe(name: str, data: bytes, path: Path) -> None:

@@ -12,7 +12,7 @@ from compass.cli_options import Force, ModelName, check_target, parse_number
 from compass.entropy.quality import MAX_QUALITY
 from compass.errors import CompassError
 from compass.evaluation.document import write_report
-from compass.evaluation.evaluate import picture_paths
+from compass.evaluation.evaluate import image_paths
 from compass.evaluation.records import command_line, describe, write_record
 from compass.evaluation.report import comparisons
 from compass.evaluation.results import read_results
@@ -31,8 +31,8 @@ app = typer.Typer(
     help="Reproduce the COMPASS paper (ICCV 2023): its grid of layers and ratios, its tables beside our figures.",
 )
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures.")]
-Processes = Annotated[int, typer.Option(min=1, help="Pictures coded at once.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images.")]
+Processes = Annotated[int, typer.Option(min=1, help="Images coded at once.")]
 
 
 @app.command("grid")
@@ -65,7 +65,7 @@ def exact(
     """Decode every layer of every file again in fresh processes, with one thread and with two, and compare."""
     chosen = [parse_number(text, "quality") for text in qualities.split(",")]
     record = {"command": command_line(), "model": describe(store.load(model))}
-    files = exactness.encode_all(picture_paths(folder), chosen, model, keep, processes)
+    files = exactness.encode_all(image_paths(folder), chosen, model, keep, processes)
     write_record({**record, **exactness.check(files, model)}, out)
 
 
@@ -79,10 +79,10 @@ def report(
         str | None, typer.Option(help="A data set to fill those of the paper's tables with, whose own is absent.")
     ] = None,
     layers_of: Annotated[
-        list[Path] | None, typer.Option(help="Show a picture's layers, 3 to 9 of them; may be repeated.")
+        list[Path] | None, typer.Option(help="Show an image's layers, 3 to 9 of them; may be repeated.")
     ] = None,
     crops_of: Annotated[
-        list[Path] | None, typer.Option(help="Show a crop of a picture, all codecs at equal bits; may be repeated.")
+        list[Path] | None, typer.Option(help="Show a crop of an image, all codecs at equal bits; may be repeated.")
     ] = None,
     against: Annotated[
         str, typer.Option(help="Codecs beside this one in the crops.")
@@ -90,7 +90,7 @@ def report(
     model: ModelName = None,
     force: Force = False,
 ) -> None:
-    """Write the paper's tables with our figures beside them, comparisons of all codecs, curves and pictures."""
+    """Write the paper's tables with our figures beside them, comparisons of all codecs, curves and images."""
     check_target(out / "report.html", force)
     results = read_results(files)
     sections = [*comparisons(results, QUALITIES), *paper_sections(results, stand_in)]

@@ -1,4 +1,4 @@
-"""Files decoded again in fresh processes: every layer must be the picture that the encoder saw, to the last bit."""
+"""Files decoded again in fresh processes: every layer must be the image that the encoder saw, to the last bit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 from compass.codec.encoder import encode_layers
 from compass.errors import CompassError
 from compass.model import store
-from compass.picture.files import read_picture
+from compass.picture.files import read_image
 from compass.picture.pyramid import Pixels, sizes_from_scales
 
 SCALES = (1 / 4, 1 / 2, 1)
@@ -41,7 +41,7 @@ class CodedFile:
 
 
 class Difference(TypedDict):
-    """A layer that was decoded to another picture than the encoder's."""
+    """A layer that was decoded to another image than the encoder's."""
 
     file: str
     layer: int
@@ -64,19 +64,19 @@ class Exactness(TypedDict):
 
 
 def encode_all(
-    pictures: Sequence[Path], qualities: Sequence[float], model: str | None, keep: Path, processes: int
+    images: Sequence[Path], qualities: Sequence[float], model: str | None, keep: Path, processes: int
 ) -> list[CodedFile]:
-    """Three-layer files of all pictures at all qualities, kept in a folder."""
+    """Three-layer files of all images at all qualities, kept in a folder."""
     keep.mkdir(parents=True, exist_ok=True)
-    jobs = [(path, q, model, keep) for q in qualities for path in pictures]
+    jobs = [(path, q, model, keep) for q in qualities for path in images]
     with ProcessPoolExecutor(processes) as pool:
         return list(pool.map(_encode, *zip(*jobs, strict=True)))
 
 
 def _encode(path: Path, quality: float, model: str | None, keep: Path) -> CodedFile:
-    picture = read_picture(path).convert("RGB")
-    sizes = sizes_from_scales(picture.size, SCALES)
-    data, layers = encode_layers(picture, sizes, [quality] * len(sizes), store.load(model, threads=1))
+    image = read_image(path).convert("RGB")
+    sizes = sizes_from_scales(image.size, SCALES)
+    data, layers = encode_layers(image, sizes, [quality] * len(sizes), store.load(model, threads=1))
     file = keep / f"{path.stem}-q{quality:g}.cmps"
     file.write_bytes(data)
     return CodedFile(file, [CodedLayer(_digest(x.pixels), len(x.payload), x.ideal_bits / 8) for x in layers])

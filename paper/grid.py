@@ -1,6 +1,6 @@
 """The paper's grid of layers and ratios: every layer's rate and distortion, beside those of the base codec alone.
 
-Every size is coded alone only once, and layers are not decoded again (the encoder holds the same pictures): a third of
+Every size is coded alone only once, and layers are not decoded again (the encoder holds the same images): a third of
 the time that `compass evaluate` would take for each case.
 """
 
@@ -16,11 +16,11 @@ from PIL import Image
 
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
-from compass.evaluation.evaluate import picture_paths
+from compass.evaluation.evaluate import image_paths
 from compass.evaluation.results import Result
 from compass.model import store
 from compass.picture.fidelity import psnr
-from compass.picture.files import read_picture
+from compass.picture.files import read_image
 from compass.picture.pyramid import Pixels, Size, pyramid
 
 TWO_LAYERS = (1.2, 1.6, 2.0, 2.4, 2.8)
@@ -35,7 +35,7 @@ Scales = tuple[float, ...]
 class Case(TypedDict):
     """One file: its layers, the smallest first."""
 
-    scales: Sequence[float]  # of the picture's sides
+    scales: Sequence[float]  # of the image's sides
     sizes: Sequence[Sequence[int]]  # width, height
     bytes: Sequence[int]  # up to the layer's last
     psnr_rgb: Sequence[float]
@@ -50,7 +50,7 @@ class Single(TypedDict):
 
 
 class Row(TypedDict):
-    """One picture at one quality."""
+    """One image at one quality."""
 
     picture: str
     quality: float
@@ -59,10 +59,10 @@ class Row(TypedDict):
 
 
 def pyramids(middles: Sequence[float] = MIDDLES) -> list[Scales]:
-    """Layers of every case, as fractions of the picture's sides; no case twice.
+    """Layers of every case, as fractions of the image's sides; no case twice.
 
     Two layers: a base of 1/4 and a final layer at that ratio to it; three: one between them at 2.0, or as said; beyond
-    4.0 the final layer is the picture and the base is that much smaller; many layers: 1/4 to 1 in equal ratios.
+    4.0 the final layer is the image and the base is that much smaller; many layers: 1/4 to 1 in equal ratios.
     """
     cases: list[Scales] = [(1 / 4, s / 4) for s in TWO_LAYERS]
     cases += [(1 / 4, middle / 4, s / 4) for middle in middles for s in THREE_LAYERS]
@@ -79,21 +79,21 @@ def scaled(size: Size, factor: float) -> Size:
 def measure(
     folder: Path, qualities: Sequence[float], model: str | None, processes: int, middles: Sequence[float] = MIDDLES
 ) -> list[Row]:
-    """A row per picture and quality: bytes and PSNR of every layer of every case, and of every size alone."""
-    jobs = [(path, q, model, middles) for path in picture_paths(folder) for q in qualities]
+    """A row per image and quality: bytes and PSNR of every layer of every case, and of every size alone."""
+    jobs = [(path, q, model, middles) for path in image_paths(folder) for q in qualities]
     with ProcessPoolExecutor(processes) as pool:
-        return list(pool.map(_measure_picture, *zip(*jobs, strict=True)))
+        return list(pool.map(_measure_image, *zip(*jobs, strict=True)))
 
 
-def _measure_picture(path: Path, quality: float, model: str | None, middles: Sequence[float]) -> Row:
+def _measure_image(path: Path, quality: float, model: str | None, middles: Sequence[float]) -> Row:
     loaded = store.load(model, threads=1)
-    picture = read_picture(path).convert("RGB")
+    image = read_image(path).convert("RGB")
     cases: list[Case] = []
     different: dict[Size, Pixels] = {}
     for scales in pyramids(middles):
-        sizes = [scaled(picture.size, scale) for scale in scales]
-        targets = pyramid(picture, sizes)
-        data, layers = encode_layers(picture, sizes, [quality] * len(sizes), loaded)
+        sizes = [scaled(image.size, scale) for scale in scales]
+        targets = pyramid(image, sizes)
+        data, layers = encode_layers(image, sizes, [quality] * len(sizes), loaded)
         header = container.read_header(data)
         cases.append(
             {

@@ -22,7 +22,7 @@ def paper_sections(results: Sequence[Result], stand_in: str | None = None) -> li
 def _section(table: PaperTable, results: Sequence[Result]) -> Section:
     where = table.data_set
     if table.measured_on != table.data_set:
-        where = f"the paper on {where}, ours on other pictures: {table.measured_on}"
+        where = f"the paper on {where}, ours on other images: {table.measured_on}"
     text = f"{table.title}; {where}. BD-rate of compass against each peer, beside it what the paper reports."
     head = ["against"]
     for column in table.columns:

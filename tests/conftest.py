@@ -1,4 +1,4 @@
-"""Shared pictures and a tiny model: untrained but for a block transform."""
+"""Shared images and a tiny model: untrained but for a block transform."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import compass
 from compass.model.model import Model
 
 ROOT = Path(__file__).parent.parent
-PARROTS = ROOT / "tests" / "data" / "parrots.png"  # 320x240, from Kodak's picture 23
+PARROTS = ROOT / "tests" / "data" / "parrots.png"  # 320x240, from Kodak's image 23
 CONFORMANCE = ROOT / "conformance"
 TINY_MODEL = CONFORMANCE / "tiny.model"
 
 
 @pytest.fixture(scope="session")
 def parrots() -> Image.Image:
-    with Image.open(PARROTS) as picture:
-        return picture.convert("RGB")
+    with Image.open(PARROTS) as image:
+        return image.convert("RGB")
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +35,10 @@ def tiny_model(tiny_model_path: Path) -> Model:
 
 @pytest.fixture
 def coded(tiny_model_path):
-    """Codes a picture and decodes a layer of it."""
+    """Codes an image and decodes a layer of it."""
 
-    def code(picture, layer=None, scales=(0.5, 1), **options):
-        data = compass.encode(picture, scales, 4, tiny_model_path, **options)
+    def code(image, layer=None, scales=(0.5, 1), **options):
+        data = compass.encode(image, scales, 4, tiny_model_path, **options)
         return compass.decode(data, layer, model=tiny_model_path)
 
     return code

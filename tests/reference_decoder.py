@@ -1,4 +1,4 @@
-"""A second decoder of the format, up to symbols and opacity, written from docs/reference/format.md alone.
+"""A second decoder of the format, up to symbols and alpha, written from docs/reference/format.md alone.
 
 Plain Python integers: no numpy, no constriction, nothing of the package. Slow, and easy to check against the text.
 """
@@ -24,7 +24,7 @@ class Layer:
     height: int
     quality: int
     payload: bytes
-    opacity: bytes | None = None
+    alpha: bytes | None = None
 
 
 @dataclass
@@ -100,9 +100,9 @@ def read_file(data: bytes) -> File:
     return file
 
 
-def opacity_rows(layer: Layer) -> list[list[int]]:
-    """Opacity of a layer: rows of differences to the row above."""
-    plane = zlib.decompress(layer.opacity)
+def alpha_rows(layer: Layer) -> list[list[int]]:
+    """Alpha of a layer: rows of differences to the row above."""
+    plane = zlib.decompress(layer.alpha)
     above = [0] * layer.width
     rows = []
     for y in range(layer.height):

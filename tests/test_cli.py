@@ -16,7 +16,7 @@ from PIL import Image
 
 from compass.bitstream import container
 from compass.bitstream.container import LayerData
-from compass.picture.files import read_picture
+from compass.picture.files import read_image
 from tests.command import compass, compass_process
 from tests.conftest import PARROTS
 
@@ -41,7 +41,7 @@ def test_encode_info_extract_decode(tiny_model_path, tmp_path):
     assert (tmp_path / "small.cmps").stat().st_size == figures["layers"][0]["accumulated_bytes"]
     assert compass("decode", "small.cmps", "a.png", *model, cwd=tmp_path).stderr == ""
     assert compass("decode", "p.cmps", "b.png", "--layer", 0, *model, cwd=tmp_path).returncode == 0
-    a, b = (np.asarray(read_picture(tmp_path / n)) for n in ("a.png", "b.png"))
+    a, b = (np.asarray(read_image(tmp_path / n)) for n in ("a.png", "b.png"))
     assert a.shape == (60, 80, 3)
     assert np.array_equal(a, b)
 
@@ -59,7 +59,7 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("decode", "empty", "o.png"), 1, "the file is empty"),
         (("decode", "missing", "o.png"), 1, "missing cannot be read: No such file or directory"),
         (("encode", "missing", "o.cmps"), 1, "missing cannot be read: No such file or directory"),
-        (("encode", "text", "o.cmps"), 1, "text is not a picture that can be read"),
+        (("encode", "text", "o.cmps"), 1, "text is not an image that can be read"),
         (("encode", PARROTS, "o.cmps", "--model", "nonesuch"), 1, "there is no model 'nonesuch'"),
         (("encode", PARROTS, "text"), 1, "text exists already; --force overwrites it"),
         (("encode", PARROTS, "no/folder/o.cmps"), 1, "cannot be written: No such file or directory"),
@@ -68,12 +68,12 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("encode", PARROTS, "o.cmps", "--sizes", "big"), 2, "'big' is not a size"),
         (("encode", PARROTS, "o.cmps", "--scales", "1/0"), 2, "'1/0' is not a scale"),
         (("encode", PARROTS), 2, "Missing argument"),
-        (("decode", "good.cmps", "o.nonesuch"), 1, "pictures cannot be written as .nonesuch"),
+        (("decode", "good.cmps", "o.nonesuch"), 1, "images cannot be written as .nonesuch"),
         (("decode", "good.cmps", "o.png", "--layer", "5"), 1, "there is no layer 5: the file has layers 0 to 1"),
         (("extract", "good.cmps", "o.cmps", "--layer", "-1"), 1, "there is no layer -1"),
         (("train", "base", "--out", "o", "--data", "missing"), 2, "give a budget"),
         (("nonesuch",), 2, "No such command"),
-        (("decode", "good.cmps", "o.ico"), 1, "pictures cannot be written as .ico"),
+        (("decode", "good.cmps", "o.ico"), 1, "images cannot be written as .ico"),
         (("decode", "good.cmps", "x" * 300 + ".png"), 1, "cannot be written: File name too long"),
         (("decode", "good.cmps", "fifo.png", "--force"), 1, "fifo.png is not a regular file"),
         (("encode", PARROTS, "o.cmps", "--threads", "3000000000"), 2, "1024"),
@@ -90,7 +90,7 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("decode", "bad/shrinking.cmps", "o.png"), 1, "layer 1 is smaller than it may be"),
         (("decode", "bad/long.cmps", "o.png"), 1, "the file ends before its first layer does"),
         (("info", "bad/wide.cmps"), 1, "a number in it is too large"),
-        (("decode", "bad/pixels.cmps", "o.png"), 1, "a picture of 1048576x1048576 is beyond the limit"),
+        (("decode", "bad/pixels.cmps", "o.png"), 1, "an image of 1048576x1048576 is beyond the limit"),
         (
             ("extract", "bad/flipped.cmps", "o.cmps", "--layer", "0"),
             1,
@@ -180,8 +180,8 @@ def test_cut_file_warns_once_and_succeeds(tiny_model_path, tmp_path):
     result = compass("decode", "cut.cmps", "o.png", "--model", tiny_model_path, cwd=tmp_path)
     assert (result.returncode, result.stderr.count("\n")) == (0, 1)
     assert "cut within layer 2" in result.stderr
-    with Image.open(tmp_path / "o.png") as picture:
-        assert picture.size == (160, 120)
+    with Image.open(tmp_path / "o.png") as image:
+        assert image.size == (160, 120)
     assert "(cut off)" in compass("info", "cut.cmps", cwd=tmp_path).stdout
 
 

@@ -18,14 +18,14 @@ from compass.model.model import Model
 from compass.picture.pyramid import sizes_from_scales
 
 
-def check_round_trip(picture: Image.Image, sizes: list[tuple[int, int]], qualities: list[float], model: Model) -> bytes:
-    data, layers = encode_layers(picture, sizes, qualities, model)
+def check_round_trip(image: Image.Image, sizes: list[tuple[int, int]], qualities: list[float], model: Model) -> bytes:
+    data, layers = encode_layers(image, sizes, qualities, model)
     header = container.read_header(data)
     for k, (size, layer) in enumerate(zip(sizes, layers, strict=True)):
         decoded = compass.decode(data, k, model=model.path)
         assert decoded.size == size
-        assert decoded.mode == picture.mode
-        expected = layer.pixels[:, :, 0] if picture.mode == "L" else layer.pixels
+        assert decoded.mode == image.mode
+        expected = layer.pixels[:, :, 0] if image.mode == "L" else layer.pixels
         assert np.array_equal(np.asarray(decoded), expected)
         assert header.layers[k].length <= max(layer.ideal_bits / 8 + 8, layer.ideal_bits / 8 * 1.01)
     return data
@@ -45,8 +45,8 @@ def test_ratio_of_two_layers(ratio, parrots, tiny_model):
 @pytest.mark.parametrize("size", [(1, 1), (7, 5), (1, 40), (40, 1), (16, 16), (17, 33), (333, 517)])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_picture_sizes(size, mode, parrots, tiny_model):
-    picture = parrots.resize(size).convert(mode)
-    check_round_trip(picture, sizes_from_scales(size, [0.25, 0.5, 1]), [1.0, 2.0, 6.0], tiny_model)
+    image = parrots.resize(size).convert(mode)
+    check_round_trip(image, sizes_from_scales(size, [0.25, 0.5, 1]), [1.0, 2.0, 6.0], tiny_model)
 
 
 def test_quality_trades_bytes_for_fidelity(parrots, tiny_model_path):
@@ -71,8 +71,8 @@ import zlib, compass
 data = open(sys.argv[1], "rb").read()
 for k in range(3):
     print(zlib.crc32(compass.decode(data, k, model=sys.argv[2], threads=int(sys.argv[3])).tobytes()))
-picture = compass.decode(data, model=sys.argv[2])
-assert compass.encode(picture, [1], 3, sys.argv[2])[:4] == data[:4]
+image = compass.decode(data, model=sys.argv[2])
+assert compass.encode(image, [1], 3, sys.argv[2])[:4] == data[:4]
 assert sys.modules["torch"] is None
 """
 
@@ -137,7 +137,7 @@ def test_info(parrots, tiny_model_path):
         ({"scales": [1] * 33}, "33 layers are impossible"),
         ({"quality": 6.1}, "outside 0 to 6"),
         ({"quality": [1, 2]}, "2 qualities were given for 3 layers"),
-        ({"sizes": [(400, None)]}, "larger than the picture"),
+        ({"sizes": [(400, None)]}, "larger than the image"),
         ({"sizes": [(0, None)]}, "must ascend"),
     ],
 )

@@ -20,7 +20,7 @@ THREE = [
     LayerData(384, 256, 96, b"b" * 2000),
     LayerData(768, 512, 96, b"c" * 9000),
 ]
-WITH_OPACITY = [layer._replace(opacity=bytes((k,)) * (5 + k)) for k, layer in enumerate(THREE)]
+WITH_ALPHA = [layer._replace(alpha=bytes((k,)) * (5 + k)) for k, layer in enumerate(THREE)]
 BOXES = [Box(b"ICCP", b"profile" * 20), Box(b"zzzz", b"of a later version")]
 
 
@@ -44,7 +44,7 @@ def layer_tables(draw):
         height += draw(st.integers(0, 5000))
         layers.append(LayerData(width, height, draw(st.integers(0, 192)), draw(st.binary(max_size=40))))
     if draw(st.booleans()):
-        layers = [layer._replace(opacity=draw(st.binary(max_size=40))) for layer in layers]
+        layers = [layer._replace(alpha=draw(st.binary(max_size=40))) for layer in layers]
     return layers
 
 
@@ -58,10 +58,10 @@ def test_round_trip(layers, colour, front, back):
     assert container.read_boxes(data, header) == (front + back, False)
     assert header.model_hash == HASH
     assert header.colour == colour
-    for k, (width, height, quality_code, payload, opacity) in enumerate(layers):
+    for k, (width, height, quality_code, payload, alpha) in enumerate(layers):
         entry = header.layers[k]
         assert (entry.width, entry.height, entry.quality_code) == (width, height, quality_code)
-        assert container.read_layer(data, header, k) == (payload, opacity or b"")
+        assert container.read_layer(data, header, k) == (payload, alpha or b"")
 
 
 def test_a_prefix_that_ends_on_a_layer_boundary_is_a_valid_file():
@@ -87,7 +87,7 @@ def test_boxes_after_the_last_layer_do_not_touch_it():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layers", [THREE, WITH_OPACITY], ids=["opaque", "opacity"])
+@pytest.mark.parametrize("layers", [THREE, WITH_ALPHA], ids=["opaque", "alpha"])
 def test_every_single_bit_is_guarded(layers):
     """A flip anywhere: an error, or the file seems to be cut within its last boxes."""
     data = container.write(HASH, "L", layers, BOXES, BOXES)
@@ -128,7 +128,7 @@ def test_damaged_payload():
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x00\x05\x05"), "lists 0 layers"),
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x08\x01\x05\x05\x16\x20\x00" + bytes(4)), "unknown colour"),
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x05\x05\x14\x00" + bytes(4)), "no quality"),
-        (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x06\x05\x16\x20\x00" + bytes(4)), "picture's size"),
+        (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x06\x05\x16\x20\x00" + bytes(4)), "image's size"),
         (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x00\x00\x02\x20\x00" + bytes(4)), "smaller than"),
         (
             sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x05\x05\x16\xc1\x00" + bytes(4)),

@@ -14,7 +14,7 @@ from compass.picture.fidelity import psnr
 from compass.picture.pyramid import pyramid, sizes_from_scales
 from tests.conftest import ROOT
 
-# Kodak picture 23 in layers 1/4, 1/2, 1: bytes up to each layer and its PSNR, as in results/kodak/compass.json
+# Kodak image 23 in layers 1/4, 1/2, 1: bytes up to each layer and its PSNR, as in results/kodak/compass.json
 GOLDEN = {
     1: [(728, 27.458), (1986, 29.800), (5091, 31.876)],
     3: [(1469, 30.459), (4105, 33.144), (10223, 34.996)],
@@ -24,11 +24,11 @@ GOLDEN = {
 @pytest.mark.parametrize("quality", GOLDEN)
 def test_rate_and_psnr(quality):
     with Image.open(ROOT / "examples" / "kodim23.png") as source:
-        picture = source.convert("RGB")
-    sizes = sizes_from_scales(picture.size, [1 / 4, 1 / 2, 1])
-    data, layers = encode_layers(picture, sizes, [quality] * 3, store.load())
+        image = source.convert("RGB")
+    sizes = sizes_from_scales(image.size, [1 / 4, 1 / 2, 1])
+    data, layers = encode_layers(image, sizes, [quality] * 3, store.load())
     accumulated = len(data) - sum(len(layer.payload) for layer in layers)
-    for layer, target, (size, fidelity) in zip(layers, pyramid(picture, sizes), GOLDEN[quality], strict=True):
+    for layer, target, (size, fidelity) in zip(layers, pyramid(image, sizes), GOLDEN[quality], strict=True):
         accumulated += len(layer.payload)
         assert accumulated == pytest.approx(size, rel=0.005)
         assert psnr(layer.pixels, target) == pytest.approx(fidelity, abs=0.02)

@@ -33,7 +33,7 @@ def folder(parrots, tmp_path):
     path.mkdir()
     parrots.save(path / "a.png")
     parrots.transpose(0).save(path / "b.png")
-    (path / "notes.txt").write_text("no picture")
+    (path / "notes.txt").write_text("no image")
     return path
 
 
@@ -58,7 +58,7 @@ def available(name: str):
     ],
 )
 def test_every_codec_codes_a_pyramid(name, parrots):
-    """More quality is more bytes and a better picture, of every layer; bytes add up."""
+    """More quality is more bytes and a better image, of every layer; bytes add up."""
     codec = available(name)
     targets = pyramid(parrots, SIZES)
     ends = sorted(
@@ -67,12 +67,12 @@ def test_every_codec_codes_a_pyramid(name, parrots):
     worse, better = (codec.code(targets, quality) for quality in ends)
     for low, high, target in zip(worse, better, targets, strict=True):
         assert low.accumulated_bytes < high.accumulated_bytes
-        assert low.coded.picture.shape == high.coded.picture.shape == target.shape
-        assert 18 < psnr(low.coded.picture, target) < psnr(high.coded.picture, target)
+        assert low.coded.image.shape == high.coded.image.shape == target.shape
+        assert 18 < psnr(low.coded.image, target) < psnr(high.coded.image, target)
         assert low.coded.encoding_time > 0
         assert low.coded.decoding_time > 0
         if low.coded.planes is not None:
-            assert np.array_equal(np.clip(np.rint(low.coded.planes), 0, 255), low.coded.picture)
+            assert np.array_equal(np.clip(np.rint(low.coded.planes), 0, 255), low.coded.image)
     own, total = [x.coded.bytes for x in better], [x.accumulated_bytes for x in better]
     assert total == (own if name.startswith("single") else list(np.cumsum(own)))
 
@@ -87,7 +87,7 @@ def test_simulcast_adds_up_what_single_layers_take(parrots, tiny_model_path):
     codec = BaseCodec(model=str(tiny_model_path))
     single, simulcast = (Separate(codec, s).code(pyramid(parrots, SIZES), 2) for s in (False, True))
     assert [x.accumulated_bytes for x in simulcast] == list(np.cumsum([x.accumulated_bytes for x in single]))
-    assert np.array_equal(single[2].coded.picture, simulcast[2].coded.picture)
+    assert np.array_equal(single[2].coded.image, simulcast[2].coded.image)
 
 
 def test_unknown_codecs_and_codecs_without_models():
@@ -130,7 +130,7 @@ def test_ends_of_avif_layers():
 
 
 STAND_IN = """#!{python}
-# Takes a configuration as SHM does; its pictures are the inputs, four levels darker in luma; a NAL unit for each layer.
+# Takes a configuration as SHM does; its images are the inputs, four levels darker in luma; a NAL unit for each layer.
 import sys
 lines = [line.split(" : ", 1) for line in open(sys.argv[2]).read().splitlines()]
 settings = dict(lines)
@@ -174,7 +174,7 @@ def test_shvc_by_a_stand_in_of_its_encoder(parrots, tmp_path, monkeypatch):
     assert [x.coded.bytes for x in layers] == [6 + 36, 6 + 33, 6 + 30]
     assert [x.accumulated_bytes for x in layers] == [42, 81, 117]
     for layer, target in zip(layers, targets, strict=True):
-        difference = target.astype(int) - layer.coded.picture
+        difference = target.astype(int) - layer.coded.image
         inside = (target.min(axis=2) > 8) & (target.max(axis=2) < 247)
         assert np.abs(difference[inside] - 4).max() <= 2
         assert layer.coded.decoding_time is None

@@ -26,12 +26,12 @@ MODEL = TINY_MODEL
 
 def example_picture() -> Image.Image:
     with Image.open(PARROTS) as source:
-        picture = source.convert("RGB").crop((150, 60, 214, 102)).resize((24, 16), Image.Resampling.BICUBIC)
-    opacity = np.full((16, 24), 255, np.uint8)
-    opacity[:4] = 0
-    picture.putalpha(Image.fromarray(opacity))
-    picture.info["xmp"] = b"<x/>"
-    return picture
+        image = source.convert("RGB").crop((150, 60, 214, 102)).resize((24, 16), Image.Resampling.BICUBIC)
+    alpha = np.full((16, 24), 255, np.uint8)
+    alpha[:4] = 0
+    image.putalpha(Image.fromarray(alpha))
+    image.info["xmp"] = b"<x/>"
+    return image
 
 
 def test_the_example_of_the_text_is_the_file():
@@ -52,17 +52,17 @@ def test_the_example_by_both_decoders():
     assert file.boxes == [(b"XMP ", b"<x/>")]
     shown = compass.decode(data, model=MODEL)
     assert shown.info["xmp"] == b"<x/>"
-    assert reference.opacity_rows(file.layers[1]) == np.asarray(shown.getchannel("A")).tolist()
-    seen, original = (np.asarray(picture)[4:, :, :3] for picture in (shown, example_picture()))
+    assert reference.alpha_rows(file.layers[1]) == np.asarray(shown.getchannel("A")).tolist()
+    seen, original = (np.asarray(image)[4:, :, :3] for image in (shown, example_picture()))
     assert psnr(seen, original) > 22
     assert file.model_hash == header.model_hash == Model(MODEL).hash
 
 
 def test_the_second_decoder_reads_every_kind_of_header(parrots):
-    """Grey, a box in front, heights that are not the picture's aspect ratio."""
-    picture = parrots.convert("L").resize((24, 16))
-    picture.info.update(icc_profile=b"a grey profile", xmp=b"<x/>")
-    data = compass.encode(picture, sizes=[(11, 9), (24, 16)], quality=[3, 3], model=MODEL)
+    """Grey, a box in front, heights that are not the image's aspect ratio."""
+    image = parrots.convert("L").resize((24, 16))
+    image.info.update(icc_profile=b"a grey profile", xmp=b"<x/>")
+    data = compass.encode(image, sizes=[(11, 9), (24, 16)], quality=[3, 3], model=MODEL)
     file, header = reference.read_file(data), container.read_header(data)
     assert (file.colour, [(x.width, x.height) for x in file.layers]) == ("L", [(11, 9), (24, 16)])
     assert file.boxes == [(b"ICCP", b"a grey profile"), (b"XMP ", b"<x/>")]
@@ -75,14 +75,14 @@ def test_the_second_decoder_reads_every_kind_of_header(parrots):
 
 @pytest.mark.parametrize(("qualities", "part"), [((2, 3), 1.0), ((0, 6), 0.3), ((1.3, 4.7), 0.2)])
 def test_the_second_decoder_finds_the_same_symbols(qualities, part, parrots, tiny_model):
-    """Also of extreme pictures, whose latents escape their tables."""
-    picture = example_picture() if part == 1 else parrots.resize((round(320 * part), round(240 * part)))
+    """Also of extreme images, whose latents escape their tables."""
+    image = example_picture() if part == 1 else parrots.resize((round(320 * part), round(240 * part)))
     if part == 0.2:
         noise = np.random.default_rng(5).integers(0, 2, (48, 64, 3), np.uint8) * 255
-        picture = Image.fromarray(noise)
+        image = Image.fromarray(noise)
     model = Model(MODEL, threads=1)
-    sizes = [(picture.width // 2, picture.height // 2), picture.size]
-    data, _ = encode_layers(picture, sizes, qualities, model)
+    sizes = [(image.width // 2, image.height // 2), image.size]
+    data, _ = encode_layers(image, sizes, qualities, model)
     file, header = reference.read_file(data), container.read_header(data)
     with zipfile.ZipFile(MODEL) as archive:
         for k, codec in enumerate((model.base, model.residual)):

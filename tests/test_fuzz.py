@@ -1,4 +1,4 @@
-"""Ten thousand mutated files: an error of one sentence, or a picture; nothing else."""
+"""Ten thousand mutated files: an error of one sentence, or an image; nothing else."""
 
 from __future__ import annotations
 

@@ -51,22 +51,22 @@ def test_only_the_bytes_of_the_layers_asked_for_are_read(data, tiny_model_path):
             assert opened.sizes == [(80, 60), (160, 120), (320, 240)]
             assert (opened.size, opened.mode) == ((320, 240), "RGB")
             assert reader.total <= 64  # the header
-            picture = opened.decode(layer)
+            image = opened.decode(layer)
         assert max(end for _, end in reader.spans) == header.span(layer)[1]
         assert reader.total <= header.span(layer)[1] + 64
-        assert picture.tobytes() == compass.decode(data, layer, model=tiny_model_path).tobytes()
+        assert image.tobytes() == compass.decode(data, layer, model=tiny_model_path).tobytes()
 
 
 def test_one_layer_after_another_reads_and_decodes_nothing_twice(data, tiny_model_path):
     reader = CountingReader(data)
     with compass.open(reader, model=tiny_model_path) as opened:
-        pictures = [opened.decode(layer) for layer in range(3)]
+        images = [opened.decode(layer) for layer in range(3)]
         assert reader.total <= len(data) + 64
         again = opened.decode(1)
-    assert [p.size for p in pictures] == [(80, 60), (160, 120), (320, 240)]
-    for k, picture in enumerate(pictures):
-        assert picture.tobytes() == compass.decode(data, k, model=tiny_model_path).tobytes()
-    assert again.tobytes() == pictures[1].tobytes()
+    assert [p.size for p in images] == [(80, 60), (160, 120), (320, 240)]
+    for k, image in enumerate(images):
+        assert image.tobytes() == compass.decode(data, k, model=tiny_model_path).tobytes()
+    assert again.tobytes() == images[1].tobytes()
 
 
 def test_paths_files_and_positions(data, tiny_model_path, tmp_path):
@@ -93,11 +93,11 @@ def test_paths_files_and_positions(data, tiny_model_path, tmp_path):
 def test_width(width, layer, data, tiny_model_path):
     reader = CountingReader(data)
     with compass.open(reader, model=tiny_model_path) as opened:
-        picture = opened.decode(width=width)
+        image = opened.decode(width=width)
     size = (width, max(1, round(width * 0.75 + 1e-9)))
-    assert picture.size == size
+    assert image.size == size
     expected = compass.decode(data, layer, model=tiny_model_path)
-    assert picture.tobytes() == expected.resize(size, Image.Resampling.BICUBIC).tobytes()
+    assert image.tobytes() == expected.resize(size, Image.Resampling.BICUBIC).tobytes()
     assert max(end for _, end in reader.spans) == container.read_header(data).span(layer)[1]
 
 
@@ -115,9 +115,9 @@ def test_files_that_are_none(data, tmp_path):
 
 
 def test_extract_checks_what_it_passes_on(parrots, tiny_model_path):
-    picture = parrots.copy()
-    picture.info.update(icc_profile=b"a profile", xmp=b"<x/>")
-    data = compass.encode(picture, [0.1, 0.2], 1, tiny_model_path)
+    image = parrots.copy()
+    image.info.update(icc_profile=b"a profile", xmp=b"<x/>")
+    data = compass.encode(image, [0.1, 0.2], 1, tiny_model_path)
     assert compass.extract(data, 1) == data
     damaged = data.replace(b"a profile", b"a PROFILE")
     with pytest.raises(FormatError, match="the box 'ICCP' is damaged"):
@@ -140,7 +140,7 @@ def test_many_large_layers_are_one_large_picture(tiny_model_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100 * 100)
     layers = [container.LayerData(90, 90, 96, b"")] * 3
     data = container.write(b"hash", "RGB", layers)
-    with pytest.raises(FormatError, match="a picture of 90x90 in 3 layers is beyond the limit of 20000 pixels"):
+    with pytest.raises(FormatError, match="an image of 90x90 in 3 layers is beyond the limit of 20000 pixels"):
         compass.decode(data)
 
 
@@ -153,8 +153,8 @@ def test_bad_widths(data, tiny_model_path, tmp_path):
     (tmp_path / "p.cmps").write_bytes(data)
     result = run("decode", "p.cmps", "o.png", "--width", 100, "--model", tiny_model_path, cwd=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    with Image.open(tmp_path / "o.png") as picture:
-        assert picture.size == (100, 75)
+    with Image.open(tmp_path / "o.png") as image:
+        assert image.size == (100, 75)
     assert run("decode", "p.cmps", "q.png", "--width", 100, "--layer", 0, cwd=tmp_path).returncode == 2
 
 
@@ -262,9 +262,9 @@ def test_a_cut_file_is_a_warning_or_with_strict_an_error(data, tiny_model_path, 
 
 
 def test_cut_metadata_is_a_warning(parrots, tiny_model_path):
-    picture = parrots.copy()
-    picture.info["xmp"] = b"<x/>"
-    data = compass.encode(picture, [0.5], 1, tiny_model_path)
+    image = parrots.copy()
+    image.info["xmp"] = b"<x/>"
+    data = compass.encode(image, [0.5], 1, tiny_model_path)
     with pytest.warns(CutFileWarning, match="the file is cut within its metadata"):
         assert "xmp" not in compass.decode(data[:-1], model=tiny_model_path).info
     assert compass.info(data[:-1])["cut"]

@@ -14,7 +14,7 @@ from compass.bitstream import container
 from compass.bitstream.boxes import Box
 from compass.errors import InputError
 from compass.picture.fidelity import psnr
-from compass.picture.files import read_picture, write_picture
+from compass.picture.files import read_image, write_image
 from compass.picture.metadata import Metadata
 from tests.command import compass as run
 
@@ -26,7 +26,7 @@ def test_orientation_is_applied_and_forgotten(orientation, coded, parrots, tmp_p
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = orientation, "two parrots"
     parrots.save(tmp_path / "p.png", exif=exif)
-    decoded = coded(read_picture(tmp_path / "p.png"))
+    decoded = coded(read_image(tmp_path / "p.png"))
     assert decoded.size == ((320, 240) if orientation < 5 else (240, 320))
     kept = Image.Exif()
     kept.load(decoded.info["exif"])
@@ -41,11 +41,11 @@ METADATA = {"icc_profile": SRGB, "exif": b"Exif\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0",
 
 
 def test_metadata_places(parrots, tiny_model_path):
-    picture = parrots.copy()
-    picture.info.update(METADATA, icc_profile=b"a wide gamut")
+    image = parrots.copy()
+    image.info.update(METADATA, icc_profile=b"a wide gamut")
 
     def sides(place):
-        data = compass.encode(picture, [0.5, 1], 1, tiny_model_path, metadata=place)
+        data = compass.encode(image, [0.5, 1], 1, tiny_model_path, metadata=place)
         boxes = compass.info(data)["boxes"]
         small = compass.decode(compass.extract(data, 0), model=tiny_model_path)
         assert compass.decode(data, 0, model=tiny_model_path).info == small.info
@@ -57,8 +57,8 @@ def test_metadata_places(parrots, tiny_model_path):
     assert sides("front") == ([["ICCP", "EXIF", "XMP"], []], ["exif", "icc_profile", "xmp"])
     assert sides("back") == ([[], ["ICCP", "EXIF", "XMP"]], [])
     assert sides("none") == ([[], []], [])
-    picture.info["icc_profile"] = SRGB
-    assert compass.info(compass.encode(picture, [1], 1, tiny_model_path))["boxes"][0]["place"] == "back"
+    image.info["icc_profile"] = SRGB
+    assert compass.info(compass.encode(image, [1], 1, tiny_model_path))["boxes"][0]["place"] == "back"
     with pytest.raises(InputError, match="cannot be placed at 'middle'"):
         sides("middle")
 
@@ -89,9 +89,9 @@ def test_exif_of_tiff_tags(parrots, coded, tmp_path):
     exif[0x010E] = "two parrots"
     exif.get_ifd(0x8769)[0x9003] = "2026:01:01 00:00:00"
     parrots.save(tmp_path / "p.tif", exif=exif.tobytes())
-    decoded = coded(read_picture(tmp_path / "p.tif"))
+    decoded = coded(read_image(tmp_path / "p.tif"))
     decoded.info["xmp"] = b"<x/>"
-    write_picture(decoded, tmp_path / "out.tif")
+    write_image(decoded, tmp_path / "out.tif")
     with Image.open(tmp_path / "out.tif") as written:
         assert written.info["xmp"] == b"<x/>"
         tags = written.getexif()
@@ -105,9 +105,9 @@ def test_exif_that_cannot_be_read_is_left_out_with_a_warning(exif, parrots, tiny
     parrots.save(tmp_path / "p.jpg", exif=b"Exif\0\0" + exif)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        picture = read_picture(tmp_path / "p.jpg")
-        data = compass.encode(picture, [0.1], 1, tiny_model_path)
-    assert compass.info(data)["boxes"] == [] or "exif" in picture.info
+        image = read_image(tmp_path / "p.jpg")
+        data = compass.encode(image, [0.1], 1, tiny_model_path)
+    assert compass.info(data)["boxes"] == [] or "exif" in image.info
     layer = container.LayerData(320, 240, 96, b"")
     header = container.read_header(data)
     layer = container.LayerData(32, 24, header.layers[0].quality_code, container.read_payload(data, header, 0))
@@ -133,15 +133,15 @@ def test_an_orientation_in_a_file_is_ignored(parrots, tiny_model_path):
 
 
 def test_metadata_of_wrong_types_and_sizes(parrots, tiny_model_path):
-    picture = parrots.copy()
-    picture.info.update(icc_profile="text", exif=5, xmp=7)
-    assert compass.info(compass.encode(picture, [0.1], 1, tiny_model_path))["boxes"] == []
-    picture.info["xmp"] = bytes((1 << 24) + 1)
-    with pytest.raises(InputError, match="the picture's xmp has 16777217 bytes"):
-        compass.encode(picture, [0.1], 1, tiny_model_path)
-    assert compass.encode(picture, [0.1], 1, tiny_model_path, metadata="none")
+    image = parrots.copy()
+    image.info.update(icc_profile="text", exif=5, xmp=7)
+    assert compass.info(compass.encode(image, [0.1], 1, tiny_model_path))["boxes"] == []
+    image.info["xmp"] = bytes((1 << 24) + 1)
+    with pytest.raises(InputError, match="the image's xmp has 16777217 bytes"):
+        compass.encode(image, [0.1], 1, tiny_model_path)
+    assert compass.encode(image, [0.1], 1, tiny_model_path, metadata="none")
     for size in ((0, 5), (5, 0)):
-        with pytest.raises(InputError, match="the picture has no pixels"):
+        with pytest.raises(InputError, match="the image has no pixels"):
             compass.encode(Image.new("I", size), model=tiny_model_path)
 
 

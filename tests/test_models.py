@@ -81,10 +81,10 @@ def test_added_by_the_command_line(tmp_path):
     assert ModelFile(TINY_MODEL).manifest.sha256 in added.stdout
     assert run("models", "add", TINY_MODEL, cwd=tmp_path).returncode == 0  # again: nothing changes
     assert run("decode", "e.cmps", "o.png", cwd=tmp_path).stderr == ""
-    with Image.open(tmp_path / "o.png") as picture:
-        assert picture.tobytes() == expected()
-    with Image.open(tmp_path / "e.cmps") as picture:
-        assert picture.tobytes() == expected()
+    with Image.open(tmp_path / "o.png") as image:
+        assert image.tobytes() == expected()
+    with Image.open(tmp_path / "e.cmps") as image:
+        assert image.tobytes() == expected()
     rows = json.loads(run("models", "list", "--json", cwd=tmp_path).stdout)
     assert [(row["name"], row["place"]) for row in rows] == [("tiny", "user"), ("fast", "package")]
     assert HASH in run("models", "list", cwd=tmp_path).stdout
@@ -122,11 +122,11 @@ def test_another_model_of_the_same_hash_is_not_added(tmp_path):
 
 def test_files_outlive_the_default_model(monkeypatch, tmp_path, parrots):
     """A file of model A, after model B has become the default: command line, Python, Pillow."""
-    picture = parrots.resize((64, 48))
-    data = compass.encode(picture, model=TINY_MODEL)  # A
+    image = parrots.resize((64, 48))
+    data = compass.encode(image, model=TINY_MODEL)  # A
     before = compass.decode(data, model=TINY_MODEL)
     monkeypatch.setenv(store.VARIABLE, str(CONFORMANCE))  # where A is from now on; B is the package's
-    assert compass.encode(picture)[5:9] != data[5:9]
+    assert compass.encode(image)[5:9] != data[5:9]
     (tmp_path / "a.cmps").write_bytes(data)
     assert compass.decode(data).tobytes() == before.tobytes()
     with Image.open(tmp_path / "a.cmps") as opened:

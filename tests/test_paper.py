@@ -60,10 +60,10 @@ def test_grid_rows_hold_real_files(parrots, tiny_model_path, tmp_path):
     case = next(case for case in row["cases"] if case["scales"] == (1 / 4, 1 / 2, 1.0))
     assert case["sizes"] == [(12, 9), (24, 18), (48, 36)]
     alone = {single["size"]: single for single in row["alone"]}
-    with Image.open(tmp_path / "small.png") as picture:
+    with Image.open(tmp_path / "small.png") as image:
         sizes = [(12, 9), (24, 18), (48, 36)]
-        assert case["bytes"][-1] == len(compass.encode(picture, quality=2, sizes=sizes, model=tiny_model_path))
-        assert alone[48, 36]["bytes"] == len(compass.encode(picture, [1], 2, tiny_model_path))
+        assert case["bytes"][-1] == len(compass.encode(image, quality=2, sizes=sizes, model=tiny_model_path))
+        assert alone[48, 36]["bytes"] == len(compass.encode(image, [1], 2, tiny_model_path))
     assert alone[12, 9]["psnr_rgb"] == case["psnr_rgb"][0]  # the base layer is the base codec
 
 
@@ -128,5 +128,5 @@ def test_a_stand_in_fills_tables_whose_data_set_is_absent_and_says_so():
     assert found["table 2"] == ("Kodak", pytest.approx(-50))
     assert found["table 3"] == ("photos", pytest.approx(-20))
     text = to_markdown("Report", paper_sections([*on_kodak, *on_photos], "photos"))
-    assert "1; the paper on Urban100, ours on other pictures: photos. BD-rate" in text
+    assert "1; the paper on Urban100, ours on other images: photos. BD-rate" in text
     assert "1; Kodak. BD-rate" in text

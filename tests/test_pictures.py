@@ -1,4 +1,4 @@
-"""Pictures of every mode, with and without opacity, through the codec and back."""
+"""Images of every mode, with and without alpha, through the codec and back."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from compass.bitstream import container
 from compass.bitstream.alpha import decode_alpha, encode_alpha
 from compass.errors import FormatError, InputError
 from compass.picture.fidelity import psnr
-from compass.picture.files import read_picture, write_picture
+from compass.picture.files import read_image, write_image
 from tests.cmyk_profile import cmyk_profile
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def faded(parrots: Image.Image) -> Image.Image:
-    picture = parrots.convert("RGBA")
-    alpha = np.asarray(Image.linear_gradient("L").resize(picture.size)).copy()
+    image = parrots.convert("RGBA")
+    alpha = np.asarray(Image.linear_gradient("L").resize(image.size)).copy()
     alpha[:40] = 0
-    picture.putalpha(Image.fromarray(alpha))
-    return picture
+    image.putalpha(Image.fromarray(alpha))
+    return image
 
 
 @pytest.mark.parametrize(("mode", "result"), [("RGBA", "RGBA"), ("LA", "LA"), ("PA", "RGBA"), ("La", "LA")])
 def test_opacity_is_kept_without_loss_in_every_layer(mode, result, coded, parrots):
-    picture = faded(parrots)
-    picture = picture.quantize(64).convert("PA") if mode == "PA" else picture.convert("LA").convert(mode)
+    image = faded(parrots)
+    image = image.quantize(64).convert("PA") if mode == "PA" else image.convert("LA").convert(mode)
     if mode == "RGBA":
-        picture = faded(parrots)
-    small, large = coded(picture, 0), coded(picture, 1)
+        image = faded(parrots)
+    small, large = coded(image, 0), coded(image, 1)
     assert (small.mode, large.mode) == (result, result)
-    expected = picture.convert(result)
+    expected = image.convert(result)
     assert large.getchannel("A").tobytes() == expected.getchannel("A").tobytes()
     assert (
         small.getchannel("A").tobytes()
@@ -44,8 +44,8 @@ def test_opacity_is_kept_without_loss_in_every_layer(mode, result, coded, parrot
 
 
 def test_colours_that_nobody_sees_cost_nothing_and_bleed_nowhere(coded, parrots, tiny_model_path):
-    picture = faded(parrots)
-    pixels = np.array(picture)
+    image = faded(parrots)
+    pixels = np.array(image)
     noise = pixels.copy()
     unseen = pixels[:, :, 3] == 0
     noise[unseen, :3] = np.random.default_rng(0).integers(0, 256, (int(unseen.sum()), 3))
@@ -62,20 +62,20 @@ def test_full_opacity_is_dropped(coded, parrots):
 
 def test_a_transparent_colour_becomes_opacity(coded, parrots):
     for mode, result in (("RGB", "RGBA"), ("L", "LA"), ("P", "RGBA"), ("1", "LA")):
-        picture = parrots.quantize(8) if mode == "P" else parrots.convert(mode)
-        picture.info["transparency"] = picture.getpixel((0, 0))
-        decoded = coded(picture)
+        image = parrots.quantize(8) if mode == "P" else parrots.convert(mode)
+        image.info["transparency"] = image.getpixel((0, 0))
+        decoded = coded(image)
         assert decoded.mode == result
-        expected = picture.convert(result).getchannel("A")
+        expected = image.convert(result).getchannel("A")
         assert expected.getextrema() == (0, 255)
         assert decoded.getchannel("A").tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("mode", ["1", "P", "YCbCr", "HSV", "RGBX", "L"])
 def test_other_modes_are_converted(mode, coded, parrots):
-    picture = parrots.quantize(200) if mode == "P" else parrots.convert(mode, dither=Image.Dither.NONE)
-    expected = picture.convert("L" if mode in ("1", "L") else "RGB")
-    decoded = coded(picture)
+    image = parrots.quantize(200) if mode == "P" else parrots.convert(mode, dither=Image.Dither.NONE)
+    expected = image.convert("L" if mode in ("1", "L") else "RGB")
+    decoded = coded(image)
     assert decoded.mode == expected.mode
     assert psnr(np.asarray(decoded), np.asarray(expected)) > (15 if mode == "1" else 22)
 
@@ -106,22 +106,22 @@ def test_16_bits_of_colour_are_seen_in_the_file(tmp_path):
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     (tmp_path / "wide.png").write_bytes(data)
     with pytest.warns(UserWarning, match="16 bits"):
-        assert read_picture(tmp_path / "wide.png").size == (8, 8)
+        assert read_image(tmp_path / "wide.png").size == (8, 8)
 
 
 def test_cmyk_needs_a_profile(coded, parrots):
     with pytest.raises(InputError, match="mode CMYK without a colour profile"):
         coded(parrots.convert("CMYK"))
-    picture = parrots.convert("CMYK")
-    picture.info["icc_profile"] = SRGB  # of three channels: no profile of a CMYK picture
-    with pytest.raises(InputError, match="the colour profile of this CMYK picture cannot be used"):
-        coded(picture)
+    image = parrots.convert("CMYK")
+    image.info["icc_profile"] = SRGB  # of three channels: no profile of a CMYK image
+    with pytest.raises(InputError, match="the colour profile of this CMYK image cannot be used"):
+        coded(image)
 
 
 def test_cmyk_by_its_profile(coded, parrots):
-    picture = parrots.convert("CMYK")
-    picture.info["icc_profile"] = cmyk_profile()
-    decoded = coded(picture)
+    image = parrots.convert("CMYK")
+    image.info["icc_profile"] = cmyk_profile()
+    decoded = coded(image)
     assert decoded.mode == "RGB"
     assert "icc_profile" not in decoded.info  # it is sRGB now
     red, green, blue = (
@@ -134,24 +134,24 @@ def test_cmyk_by_its_profile(coded, parrots):
 
 
 def _inks(profile: bytes, inks: tuple[int, ...]) -> Image.Image:
-    picture = Image.new("CMYK", (32, 32), inks)
-    picture.info["icc_profile"] = profile
-    return picture
+    image = Image.new("CMYK", (32, 32), inks)
+    image.info["icc_profile"] = profile
+    return image
 
 
 def test_lab_by_its_profile(coded, parrots):
     srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-    picture = ImageCms.profileToProfile(parrots, srgb, lab, outputMode="LAB")
-    picture.info["icc_profile"] = ImageCms.ImageCmsProfile(lab).tobytes()
-    decoded = coded(picture)
+    image = ImageCms.profileToProfile(parrots, srgb, lab, outputMode="LAB")
+    image.info["icc_profile"] = ImageCms.ImageCmsProfile(lab).tobytes()
+    decoded = coded(image)
     assert psnr(np.asarray(decoded), np.asarray(parrots)) > 22
     assert "icc_profile" not in decoded.info  # it is sRGB now
 
 
 @pytest.mark.parametrize("suffix", [".bmp", ".ppm", ".jpg"])
 def test_opacity_is_not_dropped_where_it_cannot_be_written(suffix, parrots, tmp_path):
-    with pytest.raises(InputError, match=r"out\.(bmp|ppm): the picture has opacity|cannot write mode RGBA"):
-        write_picture(faded(parrots), tmp_path / ("out" + suffix))
+    with pytest.raises(InputError, match=r"out\.(bmp|ppm): the image has alpha|cannot write mode RGBA"):
+        write_image(faded(parrots), tmp_path / ("out" + suffix))
     assert not any(tmp_path.iterdir())
 
 
@@ -163,7 +163,7 @@ def test_coded_opacity():
         with pytest.raises(FormatError, match="does not have the layer's size"):
             decode_alpha(data, size)
     for damaged in (b"", data[:-1], data + b"x", b"\xff" * 9):
-        with pytest.raises(FormatError, match="the opacity of a layer is damaged"):
+        with pytest.raises(FormatError, match="the alpha of a layer is damaged"):
             decode_alpha(damaged, (7, 5))
 
 
@@ -186,11 +186,11 @@ def test_thin_pictures(size, coded, parrots):
 
 def test_progressive_and_truncated_jpeg(parrots, coded, tmp_path):
     parrots.save(tmp_path / "p.jpg", progressive=True)
-    assert coded(read_picture(tmp_path / "p.jpg")).size == (320, 240)
+    assert coded(read_image(tmp_path / "p.jpg")).size == (320, 240)
     data = (tmp_path / "p.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match=r"cut.jpg cannot be read: image file is truncated"):
-        read_picture(tmp_path / "cut.jpg")
+        read_image(tmp_path / "cut.jpg")
 
 
 def test_bytes_of_a_picture_from_standard_input(parrots, tiny_model_path, tmp_path):

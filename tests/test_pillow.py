@@ -26,58 +26,58 @@ def test_saving_is_encoding(path, parrots):
 
 
 def test_opening_reads_the_header_alone(path):
-    with Image.open(path) as picture:
-        assert (picture.format, picture.mode, picture.size) == ("COMPASS", "RGB", (320, 240))
-        assert picture.layer_sizes == [(80, 60), (160, 120), (320, 240)]
-        assert picture.get_format_mimetype() == "image/x-compass"
-        assert picture.fp.tell() < 200
-        assert np.array_equal(np.asarray(picture), np.asarray(compass.decode(path.read_bytes())))
+    with Image.open(path) as image:
+        assert (image.format, image.mode, image.size) == ("COMPASS", "RGB", (320, 240))
+        assert image.layer_sizes == [(80, 60), (160, 120), (320, 240)]
+        assert image.get_format_mimetype() == "image/x-compass"
+        assert image.fp.tell() < 200
+        assert np.array_equal(np.asarray(image), np.asarray(compass.decode(path.read_bytes())))
 
 
 @pytest.mark.parametrize(
     ("size", "layer"), [((70, 50), 0), ((80, 60), 0), ((81, 60), 1), ((200, 10), 2), ((999, 9), 2)]
 )
 def test_draft_chooses_a_layer_as_for_jpeg(path, size, layer):
-    with Image.open(path) as picture:
-        chosen = picture.draft("RGB", size)
+    with Image.open(path) as image:
+        chosen = image.draft("RGB", size)
         assert (chosen is None) == (layer == 2)
-        assert picture.layer == layer
-        assert np.array_equal(np.asarray(picture), np.asarray(compass.decode(path.read_bytes(), layer)))
-        assert picture.draft("RGB", (1, 1)) is None  # too late
+        assert image.layer == layer
+        assert np.array_equal(np.asarray(image), np.asarray(compass.decode(path.read_bytes(), layer)))
+        assert image.draft("RGB", (1, 1)) is None  # too late
 
 
 def test_thumbnail_decodes_a_small_layer(path):
-    with Image.open(path) as picture:
-        picture.thumbnail((40, 40))
-        assert picture.layer < 2
-        assert picture.size == (40, 30)
+    with Image.open(path) as image:
+        image.thumbnail((40, 40))
+        assert image.layer < 2
+        assert image.size == (40, 30)
 
 
 def test_every_layer_by_its_number(path):
-    with Image.open(path) as picture:
+    with Image.open(path) as image:
         for layer in (2, 0, 1):
-            picture.layer = layer
-            assert picture.size == picture.layer_sizes[layer]
-            assert np.array_equal(np.asarray(picture), np.asarray(compass.decode(path.read_bytes(), layer)))
+            image.layer = layer
+            assert image.size == image.layer_sizes[layer]
+            assert np.array_equal(np.asarray(image), np.asarray(compass.decode(path.read_bytes(), layer)))
         with pytest.raises(ValueError, match="there is no layer 3: the file has layers 0 to 2"):
-            picture.layer = 3
+            image.layer = 3
 
 
 def test_truncated_files(path, monkeypatch):
     data = path.read_bytes()
-    with Image.open(io.BytesIO(data[:-10])) as picture, pytest.raises(OSError, match="ends before layer 2 does"):
-        picture.load()
+    with Image.open(io.BytesIO(data[:-10])) as image, pytest.raises(OSError, match="ends before layer 2 does"):
+        image.load()
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
-    with Image.open(io.BytesIO(data[:-10])) as picture:
+    with Image.open(io.BytesIO(data[:-10])) as image:
         middle = compass.decode(data, 1).resize((320, 240), Image.Resampling.BICUBIC)
-        assert np.array_equal(np.asarray(picture), np.asarray(middle))
+        assert np.array_equal(np.asarray(image), np.asarray(middle))
 
 
 def test_damaged_files(path):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
-    with Image.open(io.BytesIO(data)) as picture, pytest.raises(OSError, match="layer 2 is damaged"):
-        picture.load()
+    with Image.open(io.BytesIO(data)) as image, pytest.raises(OSError, match="layer 2 is damaged"):
+        image.load()
     data[20] ^= 1
     with pytest.raises(UnidentifiedImageError):
         Image.open(io.BytesIO(data))
@@ -90,15 +90,15 @@ def test_pixel_limit(monkeypatch):
 
 
 def test_metadata_and_opacity_round_trip(path, parrots, tmp_path):
-    picture = parrots.convert("RGBA")
-    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    image = parrots.convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
     exif = Image.Exif()
     exif[0x010E] = "two parrots"
-    picture.save(tmp_path / "a.cmps", model="tiny", exif=exif, icc_profile=b"a profile", xmp=b"<x/>")
+    image.save(tmp_path / "a.cmps", model="tiny", exif=exif, icc_profile=b"a profile", xmp=b"<x/>")
     with Image.open(tmp_path / "a.cmps") as opened:
         assert opened.mode == "RGBA"
         opened.load()
-        assert opened.getchannel("A").tobytes() == picture.getchannel("A").tobytes()
+        assert opened.getchannel("A").tobytes() == image.getchannel("A").tobytes()
         assert opened.info["icc_profile"] == b"a profile"
         assert opened.info["xmp"] == b"<x/>"
         assert opened.getexif()[0x010E] == "two parrots"

@@ -43,13 +43,13 @@ Check = Callable[[Outcome], None]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Inputs of all programs: pictures, logs, files that are updated; outputs go there, too."""
-    with Image.open(PARROTS) as picture:
+    """Inputs of all programs: images, logs, files that are updated; outputs go there, too."""
+    with Image.open(PARROTS) as image:
         (tmp_path / "small").mkdir()
-        picture.resize((48, 36)).save(tmp_path / "small" / "small.png")
+        image.resize((48, 36)).save(tmp_path / "small" / "small.png")
         (tmp_path / "large").mkdir()
         for name in "ab":
-            picture.crop((0, 0, 160, 160)).save(tmp_path / "large" / f"{name}.png")
+            image.crop((0, 0, 160, 160)).save(tmp_path / "large" / f"{name}.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "first.log").write_text(TRAINING_LOG.format(2, 4, 3))
     (tmp_path / "second.log").write_text(TRAINING_LOG.format(2, 4, 1))
@@ -100,9 +100,9 @@ def check_layers(outcome: Outcome) -> None:
 
 
 def check_montage(outcome: Outcome) -> None:
-    with Image.open(outcome.folder / "out.jpg") as picture:
-        assert picture.format == "JPEG"
-        assert picture.size == (12 + 24 + 48 + 4 * 12, 36 + 28 + 24)
+    with Image.open(outcome.folder / "out.jpg") as image:
+        assert image.format == "JPEG"
+        assert image.size == (12 + 24 + 48 + 4 * 12, 36 + 28 + 24)
 
 
 def check_robustness(outcome: Outcome) -> None:
@@ -113,9 +113,9 @@ def check_robustness(outcome: Outcome) -> None:
     assert sum(map(int, counts)) == len(range(0, 8 * int(flips[1]), 50))
     assert "ANOTHER ONE" not in text
     assert re.search(r"^\| encode \| [01] \| [01] \| 0 \|$", text, re.M)
-    assert "| grey and opacity.png | LA 120x90 | 0 | LA 120x90 |" in text
+    assert "| grey and alpha.png | LA 120x90 | 0 | LA 120x90 |" in text
     assert re.search(r"^\| 2 \| 160x120 \| [\d,]+ \|", text, re.M)
-    with Image.open(outcome.folder / "odd-pictures.png") as sheet:
+    with Image.open(outcome.folder / "odd-images.png") as sheet:
         assert sheet.size == (4 * 270, 2 * 154)
 
 
@@ -210,7 +210,7 @@ needs_torch, slow = pytest.mark.torch, pytest.mark.slow
 PROGRAMS = [
     pytest.param(name, arguments, check, marks=marks, id=check.__name__.removeprefix("check_"))
     for name, arguments, check, *marks in [
-        ("product/speed.py", f"--picture small/small.png --runs 1 --profiles tiny {MODEL} --out out.json", check_speed,
+        ("product/speed.py", f"--image small/small.png --runs 1 --profiles tiny {MODEL} --out out.json", check_speed,
          needs_torch, slow),
         ("product/shapes.py", f"small/small.png {MODEL} --out out.json", check_shapes, slow),
         ("product/drift.py", f"large/a.png {MODEL} --out out.json", check_drift),
@@ -246,8 +246,8 @@ def make_weights(folder: Path) -> None:
 
     torch.manual_seed(0)
     net = build("tiny").eval()
-    with Image.open(PARROTS) as picture:
-        x = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float() / 255
+    with Image.open(PARROTS) as image:
+        x = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)[None].float() / 255
     start_from_klt(net.base, x)
     start_from_klt(net.residual, x, mean=0.0)
     torch.save(net.state_dict(), folder / "weights.pt")

@@ -47,8 +47,8 @@ def test_shell_examples(folder):
     run_shell_block(SHELL_BLOCKS[0], folder)
     sizes = {}
     for name in ("small.png", "large.png"):
-        with Image.open(folder / name) as picture:
-            sizes[name] = picture.size
+        with Image.open(folder / name) as image:
+            sizes[name] = image.size
     assert sizes == {"small.png": (80, 60), "large.png": (320, 240)}
 
 
@@ -64,3 +64,15 @@ def test_measuring_ones_own_pictures(folder):
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+PAGES = sorted(
+    page.relative_to(ROOT) for folder in (".", "conformance", "docs", "results") for page in ROOT.glob(f"{folder}/*.md")
+)
+PAGES += sorted(page.relative_to(ROOT) for page in ROOT.glob("docs/*/*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_of_every_page_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
+        assert ((ROOT / page).parent / target).exists(), target

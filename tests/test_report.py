@@ -20,15 +20,15 @@ from tests.curves import result
 
 
 def test_results_of_different_pictures_are_not_compared():
-    a = result("compass", 1.0, pictures=({"picture": "a.png"},))
-    b = result("simulcast-webp", 1.0, pictures=({"picture": "b.png"},))
-    with pytest.raises(InputError, match="the results of compass and simulcast-webp are of different pictures"):
+    a = result("compass", 1.0, images=({"picture": "a.png"},))
+    b = result("simulcast-webp", 1.0, images=({"picture": "b.png"},))
+    with pytest.raises(InputError, match="the results of compass and simulcast-webp are of different images"):
         comparisons([a, b])
 
 
 def test_markdown_and_page(tmp_path):
-    pictures = ({"picture": "a.png"},)
-    results = [result("compass", 1.0, pictures=pictures), result("simulcast-<b>", 2.0, pictures=pictures)]
+    images = ({"picture": "a.png"},)
+    results = [result("compass", 1.0, images=images), result("simulcast-<b>", 2.0, images=images)]
     write_report(comparisons(results), tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "| simulcast-<b> | -50.0 % | -50.0 % | -50.0 % | measured |" in text
@@ -39,7 +39,7 @@ def test_markdown_and_page(tmp_path):
 
 
 def test_published_curves_are_lines_beside_layers_of_full_size():
-    ours = result("compass", 1.0, pictures=({"picture": "a.png"},))
+    ours = result("compass", 1.0, images=({"picture": "a.png"},))
     published = read_results([ROOT / "results" / "anchors" / "published.json"])
     assert {"mbt2018-mean", "VTM"} <= {r.name for r in published}
     sections = comparisons([ours, result("SHVC", 1.1), *published])
@@ -57,12 +57,12 @@ def pictures_of(section: Section) -> PictureRow:
 def test_pictures_of_layers_and_crops(tiny_model_path, tmp_path):
     layers = all_layers(PARROTS, (2, 3), str(tiny_model_path))
     assert [section.title for section in layers] == [f"parrots.png, {n} layers, quality 3" for n in (2, 3)]
-    assert [len(pictures_of(section).pictures) for section in layers] == [2, 3]
-    pixels, caption = pictures_of(layers[0]).pictures[-1]
+    assert [len(pictures_of(section).images) for section in layers] == [2, 3]
+    pixels, caption = pictures_of(layers[0]).images[-1]
     assert pixels.shape == (240, 320, 3)
     assert re.fullmatch(r"320x240, \d\d\.\d\d dB, \d+\.\d kbit", caption)
     crop = crops(PARROTS, ["simulcast-webp"], str(tiny_model_path))
-    shown = pictures_of(crop).pictures
+    shown = pictures_of(crop).images
     sizes = [float(re.search(r"([\d.]+) kbit", caption).group(1)) for _, caption in shown[1:]]
     assert sizes[1] == pytest.approx(sizes[0], rel=0.05)  # matched
     with Image.open(PARROTS) as original:
@@ -70,7 +70,7 @@ def test_pictures_of_layers_and_crops(tiny_model_path, tmp_path):
     assert any(np.array_equal(shown[0][0], window[y : y + 160, x : x + 160]) for y in (0, 80) for x in (0, 80, 160))
     write_report([*layers, crop], tmp_path)
     assert (tmp_path / "report.html").read_text().count("data:image/webp;base64,") == 5 + 3
-    assert (tmp_path / "report.md").read_text() == "# Report\n"  # pictures are on the page alone
+    assert (tmp_path / "report.md").read_text() == "# Report\n"  # images are on the page alone
 
 
 def test_curves_are_read_as_they_were_written():

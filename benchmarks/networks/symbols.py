@@ -2,7 +2,7 @@
 
     python benchmarks/networks/symbols.py FOLDER WEIGHTS.pt [--model NAME] [--profile fast]
 
-For every layer of every picture at qualities 1 to 4: (a) the hyper-synthesis run by PyTorch's float64 convolutions
+For every layer of every image at qualities 1 to 4: (a) the hyper-synthesis run by PyTorch's float64 convolutions
 instead of numpy's products must give the very scales and means that the file was coded with; (b) analysis and
 hyper-analysis run by PyTorch in float32 should round to the symbols in the file.
 """
@@ -21,14 +21,14 @@ from compass.entropy import operations
 from compass.entropy.hyperprior import HyperpriorModel
 from compass.entropy.latent import DecodedLatent, EntropyModel, Floats
 from compass.entropy.quality import to_code
-from compass.evaluation.evaluate import picture_paths
+from compass.evaluation.evaluate import image_paths
 from compass.evaluation.records import command_line, write_record
 from compass.model import store
 from compass.model.model import Model
 from compass.nets.exact_by_torch import run_by_torch
 from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import CompassNet
-from compass.picture.files import read_picture
+from compass.picture.files import read_image
 from compass.picture.pyramid import Pixels, pyramid, sizes_from_scales
 from compass.training.export import round_to_half
 from compass.training.run import build, load_parts
@@ -49,7 +49,7 @@ class Totals:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="of pictures")
+    parser.add_argument("folder", type=Path, help="of images")
     parser.add_argument("weights", help="weights.pt that the model was exported from")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--model", help="name or hash of an installed model, or a model file")
@@ -61,9 +61,9 @@ def main() -> None:
     round_to_half(net)
     model = store.load(options.model, threads=1)
     totals = Totals()
-    for path in picture_paths(options.folder):
-        picture = read_picture(path).convert("RGB")
-        targets = pyramid(picture, sizes_from_scales(picture.size, (1 / 4, 1 / 2, 1)))
+    for path in image_paths(options.folder):
+        image = read_image(path).convert("RGB")
+        targets = pyramid(image, sizes_from_scales(image.size, (1 / 4, 1 / 2, 1)))
         for quality in QUALITIES:
             compare_layers(model, net, targets, to_code(quality), totals)
     write_record({"command": command_line(), "model": model.name, **asdict(totals)}, options.out)

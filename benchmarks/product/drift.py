@@ -21,13 +21,13 @@ from compass.evaluation.records import command_line, write_record
 from compass.model import store
 from compass.model.model import Model
 from compass.picture.pyramid import Size
-from options import RESULTS, picture_parser, read_rgb
+from options import RESULTS, image_parser, read_rgb
 
 QUALITY = 3.0
 
 
 class Chain(NamedTuple):
-    """Layers of one ratio, the largest the whole picture unless the ratio is 1."""
+    """Layers of one ratio, the largest the whole image unless the ratio is 1."""
 
     ratio: float
     enhancement_layers: int
@@ -51,15 +51,15 @@ class Drift(TypedDict):
 
 
 def main() -> None:
-    options = picture_parser(__doc__, RESULTS / "drift.json").parse_args()
-    picture, model = read_rgb(options.picture), store.load(options.model)
-    rows = [{**chain._asdict(), **drift(picture, chain.sizes(picture.size), model)} for chain in CHAINS]
+    options = image_parser(__doc__, RESULTS / "drift.json").parse_args()
+    image, model = read_rgb(options.image), store.load(options.model)
+    rows = [{**chain._asdict(), **drift(image, chain.sizes(image.size), model)} for chain in CHAINS]
     write_record({"command": command_line(), "chains": rows}, options.out, rows=("chains",))
 
 
-def drift(picture: Image.Image, sizes: list[Size], model: Model) -> Drift:
+def drift(image: Image.Image, sizes: list[Size], model: Model) -> Drift:
     """Decodes a file of these layers on a base layer that was changed."""
-    data, layers = encode_layers(picture, sizes, [QUALITY] * len(sizes), model)
+    data, layers = encode_layers(image, sizes, [QUALITY] * len(sizes), model)
     header = container.read_header(data)
     rng = np.random.default_rng(0)
     base = layers[0].pixels

@@ -2,7 +2,7 @@
 
     python benchmarks/product/layers.py FOLDER [--model NAME] [--processes 2]
 
-Prediction alone: PSNR of a picture predicted from the decoded layer below, at ratios 1.2 to 4, against Pillow's bicubic
+Prediction alone: PSNR of an image predicted from the decoded layer below, at ratios 1.2 to 4, against Pillow's bicubic
 and Lanczos enlargement of the same layer. Bits: what y, z and the header take of each layer of a three-layer file.
 """
 
@@ -19,7 +19,7 @@ from compass.bitstream import container
 from compass.codec.encoder import EncodedLayer, encode_layers
 from compass.entropy.ans import ideal_bits
 from compass.entropy.hyperprior import HyperpriorModel
-from compass.evaluation.evaluate import picture_paths
+from compass.evaluation.evaluate import image_paths
 from compass.evaluation.records import command_line, describe, write_record
 from compass.model import store
 from compass.model.model import Model
@@ -36,9 +36,9 @@ DIGITS = 3
 
 def main() -> None:
     options = folder_parser(__doc__, RESULTS / "layers.json").parse_args()
-    paths = picture_paths(options.folder)
+    paths = image_paths(options.folder)
     with ProcessPoolExecutor(options.processes) as pool:
-        results = list(pool.map(measure_picture, paths, [options.model] * len(paths)))
+        results = list(pool.map(measure_image, paths, [options.model] * len(paths)))
     report: Layers = {
         "command": command_line(),
         "model": describe(store.load(options.model)),
@@ -54,12 +54,12 @@ def mean(values: Sequence[float]) -> float:
 
 
 def mean_prediction(rows: Sequence[Prediction]) -> Prediction:
-    """Over pictures, of the same quality, ratio and method."""
+    """Over images, of the same quality, ratio and method."""
     return {**rows[0], "psnr_rgb": mean([row["psnr_rgb"] for row in rows])}
 
 
 def mean_bytes(rows: Sequence[FileBytes]) -> FileBytes:
-    """Over pictures, of the same quality."""
+    """Over images, of the same quality."""
     layers: list[LayerBytes] = [
         {
             "z": mean([layer["z"] for layer in layers]),
@@ -71,34 +71,34 @@ def mean_bytes(rows: Sequence[FileBytes]) -> FileBytes:
     return {"quality": rows[0]["quality"], "header": mean([row["header"] for row in rows]), "layers": layers}
 
 
-def measure_picture(path: Path, name: str | None) -> tuple[list[Prediction], list[FileBytes]]:
+def measure_image(path: Path, name: str | None) -> tuple[list[Prediction], list[FileBytes]]:
     """Predictions at every quality and ratio, and the bytes at every quality."""
     model = store.load(name, threads=1)
-    picture = read_rgb(path)
-    predictions = [row for q in QUALITIES for ratio in RATIOS for row in predict(picture, q, ratio, model)]
-    return predictions, [split(picture, quality, model) for quality in QUALITIES]
+    image = read_rgb(path)
+    predictions = [row for q in QUALITIES for ratio in RATIOS for row in predict(image, q, ratio, model)]
+    return predictions, [split(image, quality, model) for quality in QUALITIES]
 
 
-def predict(picture: Image.Image, quality: float, ratio: float, model: Model) -> list[Prediction]:
-    """PSNR of three enlargements of the picture reduced by `ratio` and coded."""
-    target = np.asarray(picture)
-    small = (max(1, round(picture.width / ratio)), max(1, round(picture.height / ratio)))
-    reduced = picture.resize(small, Image.Resampling.BICUBIC)
+def predict(image: Image.Image, quality: float, ratio: float, model: Model) -> list[Prediction]:
+    """PSNR of three enlargements of the image reduced by `ratio` and coded."""
+    target = np.asarray(image)
+    small = (max(1, round(image.width / ratio)), max(1, round(image.height / ratio)))
+    reduced = image.resize(small, Image.Resampling.BICUBIC)
     _, (layer,) = encode_layers(reduced, [small], [quality], model)
     predicted = np.rint(model.predict(layer.decoded.planes, target.shape[:2]) * 255).clip(0, 255)
     enlarged = {"predictor": predicted.transpose(1, 2, 0).astype(np.uint8)}
     for kernel in (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS):
-        enlarged[kernel.name.lower()] = np.asarray(Image.fromarray(layer.pixels).resize(picture.size, kernel))
+        enlarged[kernel.name.lower()] = np.asarray(Image.fromarray(layer.pixels).resize(image.size, kernel))
     return [
         {"quality": quality, "ratio": ratio, "method": method, "psnr_rgb": psnr(pixels, target)}
         for method, pixels in enlarged.items()
     ]
 
 
-def split(picture: Image.Image, quality: float, model: Model) -> FileBytes:
+def split(image: Image.Image, quality: float, model: Model) -> FileBytes:
     """Bytes of the header, and of z, y and the whole payload of each layer, in a file of layers 1/4, 1/2, 1."""
-    sizes = sizes_from_scales(picture.size, [1 / 4, 1 / 2, 1])
-    data, layers = encode_layers(picture, sizes, [quality] * 3, model)
+    sizes = sizes_from_scales(image.size, [1 / 4, 1 / 2, 1])
+    data, layers = encode_layers(image, sizes, [quality] * 3, model)
     codecs = [model.base, model.residual, model.residual]
     return {
         "quality": quality,

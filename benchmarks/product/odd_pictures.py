@@ -1,4 +1,4 @@
-"""A folder of odd pictures, and what the command line makes of each: part of results/robustness.md."""
+"""A folder of odd images, and what the command line makes of each: part of results/robustness.md."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from PIL import Image, ImageCms, ImageDraw, ImageFont
 
 from compass.errors import CompassError
 from compass.picture.fidelity import psnr
-from compass.picture.files import read_picture
+from compass.picture.files import read_image
 from options import COMPASS
 
 SIDE = 120
 
 
 def make(source: Image.Image, folder: Path, cmyk_profile: bytes | None) -> Iterator[str]:
-    """Writes the pictures, made of one of mode RGB; yields their names."""
+    """Writes the images, made of one of mode RGB; yields their names."""
     small = source.resize((SIDE, SIDE * source.height // source.width))
     faded = Image.linear_gradient("L").resize(small.size)
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
-    def save(name: str, picture: Image.Image, **options: Any) -> str:
-        picture.save(folder / name, **options)
+    def save(name: str, image: Image.Image, **options: Any) -> str:
+        image.save(folder / name, **options)
         return name
 
     yield save("palette.png", small.quantize(32))
@@ -38,10 +38,10 @@ def make(source: Image.Image, folder: Path, cmyk_profile: bytes | None) -> Itera
     yield save("grey.png", small.convert("L"))
     grey = small.convert("L")
     grey.putalpha(faded)
-    yield save("grey and opacity.png", grey)
+    yield save("grey and alpha.png", grey)
     colour = small.copy()
     colour.putalpha(faded)
-    yield save("colour and opacity.webp", colour, lossless=True)
+    yield save("colour and alpha.webp", colour, lossless=True)
     yield save("16-bit grey.png", Image.fromarray(np.asarray(small.convert("L")).astype(np.uint16) * 257))
     yield save("32-bit float.tif", small.convert("F"))
     yield save("CMYK without profile.jpg", small.convert("CMYK"), quality=95)
@@ -63,25 +63,25 @@ def make(source: Image.Image, folder: Path, cmyk_profile: bytes | None) -> Itera
     whole = (folder / "progressive.jpg").read_bytes()
     (folder / "truncated.jpg").write_bytes(whole[: len(whole) * 2 // 3])
     yield "truncated.jpg"
-    (folder / "no picture.png").write_text("no picture")
-    yield "no picture.png"
+    (folder / "no image.png").write_text("no image")
+    yield "no image.png"
 
 
 @dataclass(frozen=True)
 class RoundTrip:
-    """What the command line made of a picture."""
+    """What the command line made of an image."""
 
-    picture: str
+    image: str
     before: str  # mode and size
     exit_code: int
     message: str
     after: str = "no file"
     psnr: float | None = None  # of what is seen, in dB
-    opacity: str = ""
+    alpha: str = ""
 
 
 def round_trip(folder: Path, name: str, model: str | None) -> RoundTrip:
-    """Encodes and decodes a picture by the command line, in two layers at quality 4."""
+    """Encodes and decodes an image by the command line, in two layers at quality 4."""
     chosen = ["--model", model] if model else []
     coded, out = folder / "coded.cmps", folder / (name + ".out.png")
     for path in (coded, out):
@@ -95,41 +95,41 @@ def round_trip(folder: Path, name: str, model: str | None) -> RoundTrip:
     subprocess.run([*COMPASS, "decode", str(coded), str(out), *chosen], capture_output=True, text=True, check=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        before = read_picture(folder / name)
+        before = read_image(folder / name)
     with Image.open(out) as after:
-        seen, opacity = np.ones(before.size[::-1], bool), ""
+        seen, alpha = np.ones(before.size[::-1], bool), ""
         if before.mode.endswith("A"):
-            opacity = "equal" if before.getchannel("A").tobytes() == after.getchannel("A").tobytes() else "WRONG"
+            alpha = "equal" if before.getchannel("A").tobytes() == after.getchannel("A").tobytes() else "WRONG"
             seen = np.asarray(before.getchannel("A")) > 0
         difference = psnr(np.asarray(before.convert("RGB"))[seen], np.asarray(after.convert("RGB"))[seen])
         look = f"{after.mode} {after.width}x{after.height}"
-    return RoundTrip(name, _look(folder / name), 0, message, look, round(difference, 2), opacity)
+    return RoundTrip(name, _look(folder / name), 0, message, look, round(difference, 2), alpha)
 
 
 def _look(path: Path) -> str:
     try:
-        with Image.open(path) as picture:
-            return f"{picture.mode} {picture.width}x{picture.height}"
+        with Image.open(path) as image:
+            return f"{image.mode} {image.width}x{image.height}"
     except OSError:
         return "unreadable"
 
 
 def contact_sheet(folder: Path, rows: list[RoundTrip]) -> Image.Image:
-    """Every picture as any program shows it, and beside it what came out."""
+    """Every image as any program shows it, and beside it what came out."""
     columns, width, height = 4, 2 * SIDE + 30, SIDE + 34
     sheet = Image.new("RGB", (columns * width, -(-len(rows) // columns) * height), "white")
     draw = ImageDraw.Draw(sheet)
     for i, row in enumerate(rows):
         x, y = i % columns * width + 10, i // columns * height + 6
-        draw.text((x, y), row.picture, "black", ImageFont.load_default(12))
-        for k, path in enumerate((folder / row.picture, folder / (row.picture + ".out.png"))):
-            picture = _shown(path)
-            if picture is None:
+        draw.text((x, y), row.image, "black", ImageFont.load_default(12))
+        for k, path in enumerate((folder / row.image, folder / (row.image + ".out.png"))):
+            image = _shown(path)
+            if image is None:
                 draw.text(
                     (x + k * (SIDE + 5), y + 40), "refused" if k else "unreadable", "grey", ImageFont.load_default(12)
                 )
             else:
-                sheet.paste(picture, (x + k * (SIDE + 5), y + 20))
+                sheet.paste(image, (x + k * (SIDE + 5), y + 20))
     return sheet
 
 
@@ -137,9 +137,9 @@ def _shown(path: Path) -> Image.Image | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            picture = read_picture(path).convert("RGBA")
+            image = read_image(path).convert("RGBA")
     except CompassError:
         return None
-    ground = Image.new("RGBA", picture.size, (200, 220, 255, 255))
-    ground.alpha_composite(picture)
+    ground = Image.new("RGBA", image.size, (200, 220, 255, 255))
+    ground.alpha_composite(image)
     return ground.convert("RGB")

@@ -26,20 +26,20 @@ def parser(description: str | None, out: Path) -> argparse.ArgumentParser:
 def folder_parser(description: str | None, out: Path) -> argparse.ArgumentParser:
     """FOLDER [--processes N] besides."""
     folder = parser(description, out)
-    folder.add_argument("folder", type=Path, help="of pictures")
-    folder.add_argument("--processes", type=int, default=2, help="pictures measured at once")
+    folder.add_argument("folder", type=Path, help="of images")
+    folder.add_argument("--processes", type=int, default=2, help="images measured at once")
     return folder
 
 
-def picture_parser(description: str | None, out: Path) -> argparse.ArgumentParser:
+def image_parser(description: str | None, out: Path) -> argparse.ArgumentParser:
     """PICTURE besides."""
-    picture = parser(description, out)
-    picture.add_argument("picture", type=Path)
-    return picture
+    image = parser(description, out)
+    image.add_argument("image", type=Path)
+    return image
 
 
 def read_rgb(path: Path) -> Image.Image:
-    """A picture of mode RGB. Raises InputError if it cannot be read."""
-    from compass.picture.files import read_picture  # not before: speed.py measures from a process that holds little
+    """An image of mode RGB. Raises InputError if it cannot be read."""
+    from compass.picture.files import read_image  # not before: speed.py measures from a process that holds little
 
-    return read_picture(path).convert("RGB")
+    return read_image(path).convert("RGB")

@@ -60,7 +60,7 @@ class Speed(TypedDict):
 
 
 class Prediction(TypedDict):
-    """A picture enlarged from its reduced and coded copy."""
+    """An image enlarged from its reduced and coded copy."""
 
     quality: float
     ratio: float

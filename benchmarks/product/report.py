@@ -82,7 +82,7 @@ def main() -> None:
     layered, alone = inputs.result("kodak/compass.json"), inputs.result("kodak/single-compass.json")
     published, recorded, bases = inputs.published(), inputs.recorded(), inputs.bases()
     peers = {name: peer for name, peer in recorded.items() if same_scales(peer.scales, (1 / 4, 1 / 2, 1))}
-    # Its recorded points are of eight pictures and an encoder that was far worse.
+    # Its recorded points are of eight images and an encoder that was far worse.
     peers["avif-layered"] = inputs.result("kodak/avif-layered.json")
     small = [recorded[f"simulcast-{name}"] for name in ("avif", "hevc", "webp")]
     commands = {name: inputs.load(f"kodak/single-{name}.json")["environment"]["command"] for name in bases}
@@ -98,7 +98,7 @@ def main() -> None:
     ]
     introduction = (
         f"Model `{three['settings']['model']}` ({three['settings']['hash']}). Made by `make results KODAK=FOLDER`; "
-        "rates are those of real files, PSNR is RGB, of 8-bit pictures, averaged over the pictures."
+        "rates are those of real files, PSNR is RGB, of 8-bit images, averaged over the images."
     )
     write_bytes(to_markdown("Results", sections, introduction).encode(), options.out / "README.md")
     update_readme(options.readme, figures(summary, three, inputs))

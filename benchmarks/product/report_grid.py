@@ -26,8 +26,8 @@ def many_layers_section(grid: dict[str, Any], results: Sequence[Result]) -> Sect
     text = (
         f"`{grid['command']}`, model `{model['name']}` ({model['hash']}), layers from 1/4 to 1 in equal ratios. "
         "BD-rate of the last layer, all bytes, qualities 1 to 4, against that size alone (single layer) and one file "
-        "per layer (simulcast); bytes up to each layer and its PSNR at quality 3, means over the pictures. The paper's "
-        "tables, its figures beside ours, are in [report.md](report.md), with curves and pictures in report.html."
+        "per layer (simulcast); bytes up to each layer and its PSNR at quality 3, means over the images. The paper's "
+        "tables, its figures beside ours, are in [report.md](report.md), with curves and images in report.html."
     )
     head = ["layers", "single layer", "simulcast", "bytes up to each layer", "PSNR of each layer, dB"]
     return Section("Many layers", [Text(text), Table(head, rows)])
@@ -39,7 +39,7 @@ def equal_ratios(count: int) -> list[float]:
 
 
 def means_of(grid: dict[str, Any], scales: Sequence[float], quality: float) -> tuple[list[float], list[float]]:
-    """Bytes up to each layer of a pyramid and its PSNR, means over the pictures."""
+    """Bytes up to each layer of a pyramid and its PSNR, means over the images."""
     rows = [row["cases"] for row in grid["pictures"] if row["quality"] == quality]
     cases = [case for cases in rows for case in cases if same_scales(case["scales"], scales)]
 

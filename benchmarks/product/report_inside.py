@@ -32,7 +32,7 @@ def layers_section(layers: Layers) -> Section:
         "Prediction alone, and where the bytes go",
         [
             Text(
-                f"`{layers['command']}`, model `{model['name']}` ({model['hash']}). PSNR of a picture "
+                f"`{layers['command']}`, model `{model['name']}` ({model['hash']}). PSNR of an image "
                 "enlarged from its reduced and coded copy, by the model's predictor and by Pillow:"
             ),
             Table(["", "method", *(f"{ratio:g}x" for ratio in ratios)], rows),
@@ -70,7 +70,7 @@ def exactness_section(exact: dict[str, Any], symbols: dict[str, Any]) -> Section
     ]
     lines += [
         f"- PyTorch against ONNX Runtime and numpy, {symbols['layers']} layers (`{symbols['command']}`): of "
-        f"{symbols['symbols']:,} symbols {symbols['symbols_that_differ']} differ when PyTorch analyses the picture, "
+        f"{symbols['symbols']:,} symbols {symbols['symbols_that_differ']} differ when PyTorch analyses the image, "
         f"and {symbols['conditions_that_differ']} scales or means when it runs the exact hyper-synthesis.",
         f"- Entropy coding costs {exact['payload_over_ideal_percent']:.3f} % more than -log2 p over these layers "
         f"(`{exact['command']}`), at most {exact['largest_excess_bytes']:.1f} bytes in one.",

@@ -65,11 +65,11 @@ def kodak_section(three: dict[str, Any], single: dict[str, Any]) -> Section:
         rows.append([*cells, f"{other['psnr-rgb']:.2f}"])
     head = ["quality", "bytes, 1/4", "dB", "bytes, 1/2", "dB", "bytes, 1", "dB", "bpp", "MS-SSIM"]
     return Section(
-        f"Kodak, {len({row['picture'] for row in three['pictures']})} pictures, layers 1/4, 1/2, 1",
+        f"Kodak, {len({row['picture'] for row in three['images']})} images, layers 1/4, 1/2, 1",
         [
             Text(
                 f"`{three['environment']['command']}`; bytes are those of the file up to that layer's last. The last "
-                "two columns are the full size coded alone. Every picture's own figures are in `kodak/compass.json`."
+                "two columns are the full size coded alone. Every image's own figures are in `kodak/compass.json`."
             ),
             Table([*head, "single layer, bytes", "dB"], rows),
             Text("![Rate over PSNR](kodak.svg)"),
@@ -120,14 +120,13 @@ def base_section(
     head = ["model", *(published[name].name for name in _BASE_ANCHORS)]
     blocks: list[Block] = [
         Text(
-            "One layer, whole pictures, 13 qualities from 0 to 6; BD-rate against published curves. The last column "
+            "One layer, whole images, 13 qualities from 0 to 6; BD-rate against published curves. The last column "
             "compares the interpolated qualities with the trained ones."
         ),
         Table([*head, "at qualities 0.5, 1.5, ... against 0, 1, ..."], rows),
         Text("![Base codecs and published curves](base.svg)"),
         Text(
-            "The same codecs on reduced pictures, as lower layers use them: BD-rate against recorded peers at that "
-            "size."
+            "The same codecs on reduced images, as lower layers use them: BD-rate against recorded peers at that size."
         ),
     ]
     lower = [(peer, k) for k in (0, 1) for peer in small]  # the smaller layers of their simulcast
@@ -179,6 +178,6 @@ def plot_layers(three: Result, single: Result, published: Published, peers: Mapp
     for (name, result), style in zip(ours.items(), ("C3s-", "C0o-", "C4^-"), strict=True):
         lines.append(Line(f"compass, {name}", result.points(-1, WHOLE), style, 2))
     plot_lines(
-        lines, path, x_label="bits per pixel of the full-size picture, all layers",
+        lines, path, x_label="bits per pixel of the full-size image, all layers",
         y_label="PSNR of the full-size layer, dB", x_limits=(0, 1.6), y_limits=(25, 38),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What damage, kills and odd pictures do: results/robustness.md.
+"""What damage, kills and odd images do: results/robustness.md.
 
     python benchmarks/product/robustness.py PICTURE [--cmyk-profile FILE] [--kills 100] [--wide 4000x3000]
     python benchmarks/product/robustness.py --fuzz-log FILE... --fuzz-work FOLDER [--note TEXT]
@@ -33,35 +33,35 @@ from odd_pictures import contact_sheet, make, round_trip
 from options import COMPASS, RESULTS, ROOT, parser, read_rgb
 
 FUZZING = "Coverage-guided fuzzing of decode and info"
-SHEET = "odd-pictures.png"
+SHEET = "odd-images.png"
 _COVERED = ("bitstream", "codec", "entropy", "codec/decoder.py", "codec/layer.py", "layered_file.py")
 
 
 def main() -> None:
     arguments = parser(__doc__, RESULTS / "robustness.md")
-    arguments.add_argument("picture", type=Path, nargs="?")
+    arguments.add_argument("image", type=Path, nargs="?")
     arguments.add_argument("--fuzz-log", type=Path, nargs="+")
     arguments.add_argument("--fuzz-work", type=Path)
     arguments.add_argument("--note", default="", help="what to say of the failures")
     arguments.add_argument("--kills", type=int, default=100)
     arguments.add_argument("--every", type=int, default=1, metavar="N", help="flip only every N-th bit")
-    arguments.add_argument("--odd", type=int, metavar="N", help="only the first N odd pictures")
+    arguments.add_argument("--odd", type=int, metavar="N", help="only the first N odd images")
     arguments.add_argument("--cmyk-profile", type=Path)
-    arguments.add_argument("--wide", default="4000x3000", help="size of a large picture")
+    arguments.add_argument("--wide", default="4000x3000", help="size of a large image")
     options = arguments.parse_args()
     if options.fuzz_log:
         text = last(options.out)[0] + fuzzing(options.fuzz_log, options.fuzz_work, options.note).markdown() + "\n"
-    elif options.picture is None:
-        arguments.error("give a picture, or logs of the fuzzer")
+    elif options.image is None:
+        arguments.error("give an image, or logs of the fuzzer")
     else:
-        picture, model = read_rgb(options.picture), options.model
+        image, model = read_rgb(options.image), options.model
         profile = options.cmyk_profile.read_bytes() if options.cmyk_profile else None
         width, height = map(int, options.wide.split("x"))
-        wide = picture.resize((width, height))
+        wide = image.resize((width, height))
         sections = [
-            flips(picture, options.every, model),
-            kills(options.picture, options.kills, model),
-            odd(picture, profile, options.odd, options.out.parent / SHEET, model),
+            flips(image, options.every, model),
+            kills(options.image, options.kills, model),
+            odd(image, profile, options.odd, options.out.parent / SHEET, model),
             reads(wide, model),
         ]
         text = to_markdown("Robustness", sections, f"Made by `{command_line()}`.") + last(options.out)[1]
@@ -128,9 +128,9 @@ def coverage(work: Path) -> dict[str, str]:
         return shares
 
 
-def flips(picture: Image.Image, every: int, model: str | None) -> Section:
+def flips(image: Image.Image, every: int, model: str | None) -> Section:
     """Every bit of one small file, or every so many, turned over."""
-    small = picture.resize((48, 32)).convert("RGBA")
+    small = image.resize((48, 32)).convert("RGBA")
     small.putalpha(Image.linear_gradient("L").resize(small.size))
     small.info.update(icc_profile=b"a profile", xmp=b"<x/>")
     data = compass.encode(small, [0.25, 0.5, 1], 1, model)
@@ -141,7 +141,7 @@ def flips(picture: Image.Image, every: int, model: str | None) -> Section:
         damaged[bit // 8] ^= 1 << bit % 8
         outcomes[outcome(bytes(damaged), expected, model)] += 1
     rows = [[name, str(count)] for name, count in outcomes.most_common()]
-    text = f"A file of {len(data)} bytes: three layers with opacity, a profile in front, XMP at the end."
+    text = f"A file of {len(data)} bytes: three layers with alpha, a profile in front, XMP at the end."
     title = "Every single bit flipped" if every == 1 else f"Every {every}th bit flipped"
     return Section(title, [Text(text), Table(["what decoding said", "flips"], rows)])
 
@@ -151,13 +151,13 @@ def outcome(data: bytes, expected: Image.Image, model: str | None) -> str:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            picture = compass.decode(data, model=model)
+            image = compass.decode(data, model=model)
         except CompassError as error:
             return re.sub(r"'.*'|\b(?=[0-9a-f]*\d)[0-9a-f]+\b", "N", str(error))
     if caught:
         return f"warning: {caught[0].message}"
-    same = picture.tobytes() == expected.tobytes() and picture.info == expected.info
-    return "nothing, and the picture is the same" if same else "NOTHING, AND THE PICTURE IS ANOTHER ONE"
+    same = image.tobytes() == expected.tobytes() and image.info == expected.info
+    return "nothing, and the image is the same" if same else "NOTHING, AND THE PICTURE IS ANOTHER ONE"
 
 
 def kills(path: Path, count: int, model: str | None) -> Section:
@@ -194,26 +194,26 @@ def kills(path: Path, count: int, model: str | None) -> Section:
     return Section(f"`kill -9` at {count} random moments", [Table(head, rows)])
 
 
-def odd(picture: Image.Image, profile: bytes | None, count: int | None, sheet: Path, model: str | None) -> Section:
-    """Round trips of odd pictures by the command line."""
+def odd(image: Image.Image, profile: bytes | None, count: int | None, sheet: Path, model: str | None) -> Section:
+    """Round trips of odd images by the command line."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        names = itertools.islice(make(picture, folder, profile), count)
-        trips = [round_trip(folder, picture_name, model) for picture_name in names]
+        names = itertools.islice(make(image, folder, profile), count)
+        trips = [round_trip(folder, image_name, model) for image_name in names]
         contact_sheet(folder, trips).save(sheet, optimize=True)
     rows = []
     for trip in trips:
         fidelity = "" if trip.psnr is None else str(trip.psnr)
-        cells = [trip.picture, trip.before, str(trip.exit_code), trip.after, fidelity, trip.opacity, trip.message]
+        cells = [trip.image, trip.before, str(trip.exit_code), trip.after, fidelity, trip.alpha, trip.message]
         rows.append([cell.replace("|", "/") for cell in cells])
     text = "Two layers at quality 4, by the command line; PSNR in dB of what is seen, against what Pillow reads."
-    table = Table(["picture", "in", "exit code", "out", "psnr", "opacity", "message"], rows)
-    return Section("Odd pictures", [Text(text), table, Text(f"![What went in, and what came out]({sheet.name})")])
+    table = Table(["picture", "in", "exit code", "out", "psnr", "alpha", "message"], rows)
+    return Section("Odd images", [Text(text), table, Text(f"![What went in, and what came out]({sheet.name})")])
 
 
-def reads(picture: Image.Image, model: str | None) -> Section:
+def reads(image: Image.Image, model: str | None) -> Section:
     """Bytes that each layer of a large file needs, counted below `compass.open`."""
-    data = compass.encode(picture, [1 / 16, 1 / 4, 1], 2, model)
+    data = compass.encode(image, [1 / 16, 1 / 4, 1], 2, model)
     rows = []
     for layer in range(3):
         reader = Counting(data)
@@ -221,7 +221,7 @@ def reads(picture: Image.Image, model: str | None) -> Section:
             shown = opened.decode(layer)
         size = f"{shown.width}x{shown.height}"
         rows.append([str(layer), size, f"{reader.count:,}", f"{100 * reader.count / len(data):.2f} %"])
-    text = f"A picture of {picture.width}x{picture.height}, {len(data):,} bytes in layers of 1/16, 1/4 and 1."
+    text = f"An image of {image.width}x{image.height}, {len(data):,} bytes in layers of 1/16, 1/4 and 1."
     table = Table(["layer", "size", "bytes read", "of the file"], rows)
     return Section("Bytes read through `compass.open`", [Text(text), table])
 

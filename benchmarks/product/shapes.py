@@ -17,7 +17,7 @@ from compass.evaluation.records import command_line, write_record
 from compass.model import store
 from compass.model.model import Model
 from compass.picture.pyramid import Size, sizes_from_scales
-from options import RESULTS, picture_parser, read_rgb
+from options import RESULTS, image_parser, read_rgb
 from records import Shape, Shapes
 
 LAYERS = (1, 2, 3, 4, 5, 6, 9)
@@ -26,24 +26,24 @@ SIZES = ((1, 1), (7, 5), (333, 517), (2048, 1365))
 
 
 def main() -> None:
-    options = picture_parser(__doc__, RESULTS / "shapes.json").parse_args()
-    picture, model = read_rgb(options.picture), store.load(options.model)
+    options = image_parser(__doc__, RESULTS / "shapes.json").parse_args()
+    image, model = read_rgb(options.image), store.load(options.model)
     rows = []
     for count in LAYERS:  # from 1/4 up in equal steps of ratio
         scales = [4.0 ** (k / (count - 1) - 1) for k in range(count)] if count > 1 else [1.0]
-        rows.append(measure(f"{count} layers", picture, sizes_from_scales(picture.size, scales), model))
+        rows.append(measure(f"{count} layers", image, sizes_from_scales(image.size, scales), model))
     for ratio in RATIOS:
-        rows.append(measure(f"ratio {ratio:g}", picture, sizes_from_scales(picture.size, [1 / ratio, 1]), model))
+        rows.append(measure(f"ratio {ratio:g}", image, sizes_from_scales(image.size, [1 / ratio, 1]), model))
     for size in SIZES:
-        resized = picture.resize(size, Image.Resampling.BICUBIC)
+        resized = image.resize(size, Image.Resampling.BICUBIC)
         rows.append(measure(f"size {size[0]}x{size[1]}", resized, sizes_from_scales(size, [1 / 4, 1 / 2, 1]), model))
     report: Shapes = {"command": command_line(), "model": model.name, "rows": rows}
     write_record(report, options.out)
 
 
-def measure(name: str, picture: Image.Image, sizes: list[Size], model: Model, quality: float = 3) -> Shape:
-    """Codes the picture at these sizes, and decodes every layer again."""
-    data, layers = encode_layers(picture, sizes, [quality] * len(sizes), model)
+def measure(name: str, image: Image.Image, sizes: list[Size], model: Model, quality: float = 3) -> Shape:
+    """Codes the image at these sizes, and decodes every layer again."""
+    data, layers = encode_layers(image, sizes, [quality] * len(sizes), model)
     header = container.read_header(data)
     with compass.open(data, model=model.path) as opened:
         exact = all(np.array_equal(np.asarray(opened.decode(k)), layer.pixels) for k, layer in enumerate(layers))

@@ -1,6 +1,6 @@
 """Seconds and peak memory of whole processes, start-up time, cost per pixel: results/speed.json.
 
-python benchmarks/product/speed.py [--picture FILE] [--runs 5]
+python benchmarks/product/speed.py [--image FILE] [--runs 5]
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ RATIOS = (1.3, 2.0, 4.0)
 
 def main() -> None:
     arguments = parser(__doc__, RESULTS / "speed.json")
-    arguments.add_argument("--picture", type=Path, default=ROOT / "examples" / "kodim23.png")
+    arguments.add_argument("--image", type=Path, default=ROOT / "examples" / "kodim23.png")
     arguments.add_argument("--runs", type=int, default=5)
     arguments.add_argument("--profiles", default="fast,paper", help="of the networks whose cost is counted")
     options = arguments.parse_args()
     # First, while this process holds little: a child's peak memory starts from that of its parent.
-    processes = time_processes(options.picture, options.model, options.runs)
+    processes = time_processes(options.image, options.model, options.runs)
     report: Speed = {
         "command": command_line(),
-        "picture": options.picture.name,
+        "picture": options.image.name,
         "runs": options.runs,
         "processors": os.cpu_count(),
         "machine": platform.machine(),
         "processes": processes,
-        "calls": time_calls(options.picture, options.model, options.runs),
+        "calls": time_calls(options.image, options.model, options.runs),
         "models": model_sizes(),
         "multiplications": [row for profile in options.profiles.split(",") for row in multiplications(profile)],
     }
     write_record(report, options.out, rows=("processes", "calls", "models", "multiplications"))
 
 
-def time_processes(picture: Path, model: str | None, runs: int) -> list[ProcessRecord]:
+def time_processes(image: Path, model: str | None, runs: int) -> list[ProcessRecord]:
     """The commands of the codec, and what starting them takes."""
     chosen = ["--model", model] if model else []
     with tempfile.TemporaryDirectory() as folder:
         coded, decoded = f"{folder}/coded.cmps", f"{folder}/decoded.png"
         decode = [*COMPASS, "decode", coded, decoded, "--force", *chosen]
         commands: list[tuple[Operation, list[str]]] = [
-            (ENCODE, [*COMPASS, "encode", str(picture), coded, "--force", *chosen]),
+            (ENCODE, [*COMPASS, "encode", str(image), coded, "--force", *chosen]),
             (DECODE_SMALLEST, [*decode, "--layer", "0"]),
             (DECODE_LARGEST, decode),
             ({"operation": "info"}, [*COMPASS, "info", coded]),
@@ -81,11 +81,11 @@ def time_process(operation: Operation, command: list[str], runs: int) -> Process
     return {**operation, "seconds": round(statistics.median(seconds), 3), "peak_mb": round(peak / 1024, 1)}
 
 
-def time_calls(picture: Path, model: str | None, runs: int) -> list[CallRecord]:
+def time_calls(path: Path, model: str | None, runs: int) -> list[CallRecord]:
     """The calls of the codec once everything is loaded."""
     import compass
 
-    image = read_rgb(picture)
+    image = read_rgb(path)
     data = compass.encode(image, model=model)
     calls: list[tuple[Operation, Callable[[], object]]] = [
         (ENCODE, lambda: compass.encode(image, model=model)),

@@ -1,10 +1,10 @@
-"""What whole chains of layers cost on validation pictures: how docs/development/log.md compares enhancement layers.
+"""What whole chains of layers cost on validation images: how docs/development/log.md compares enhancement layers.
 
     python benchmarks/training/chains.py VALID WEIGHTS [WEIGHTS...] [--profile fast]
 
 WEIGHTS are weights.pt of runs, or model files. Prints bpp + lambda 255^2 MSE of the last layer with the bits of all
 layers (as estimated by the entropy models), weighted by lambda^-1/2, at qualities 1 and 3: means over every third
-picture, the middle 512x384 of each. Lower is better.
+image, the middle 512x384 of each. Lower is better.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from compass.evaluation.evaluate import picture_paths
+from compass.evaluation.evaluate import image_paths
 from compass.nets.layered import CompassNet
-from compass.picture.files import read_picture
+from compass.picture.files import read_image
 from compass.training.run import build, load_parts
 from compass.training.stages import balanced, lambdas, reduce
 
 WINDOW = (512, 384)
 QUALITIES = (1.0, 3.0)
-CHAINS = {  # how many times smaller than the picture each layer is
+CHAINS = {  # how many times smaller than the image each layer is
     "3 layers to 4x": [4.0, 2.0, 1.0],
     "9 layers to 4x": [4 ** (1 - k / 8) for k in range(9)],
     "2 layers, 6x": [6.0, 1.0],
@@ -36,37 +36,37 @@ CHAINS = {  # how many times smaller than the picture each layer is
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("valid", type=Path, help="a folder of validation pictures")
+    parser.add_argument("valid", type=Path, help="a folder of validation images")
     parser.add_argument("weights", nargs="+")
     parser.add_argument("--profile", default="fast", help="of the weights")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    pictures = [middle(path) for path in picture_paths(options.valid)[::3]]
+    images = [middle(path) for path in image_paths(options.valid)[::3]]
     print(" | ".join(["weights", *CHAINS]))
     for weights in options.weights:
         net = build(options.profile).eval()
         load_parts(net, [weights])
         with torch.no_grad():
-            costs = [np.mean([cost(net, p, c, q) for p in pictures for q in QUALITIES]) for c in CHAINS.values()]
+            costs = [np.mean([cost(net, p, c, q) for p in images for q in QUALITIES]) for c in CHAINS.values()]
         print(" | ".join([weights, *(f"{x:.4f}" for x in costs)]), flush=True)
 
 
 def middle(path: Path) -> Tensor:
-    """The middle of a picture, [1, 3, H, W] in [0, 1]."""
-    picture = read_picture(path).convert("RGB")
-    width, height = (min(a, b) for a, b in zip(picture.size, WINDOW, strict=True))
-    x, y = (picture.width - width) // 2, (picture.height - height) // 2
-    return torch.from_numpy(np.array(picture.crop((x, y, x + width, y + height)))).permute(2, 0, 1)[None] / 255.0
+    """The middle of an image, [1, 3, H, W] in [0, 1]."""
+    image = read_image(path).convert("RGB")
+    width, height = (min(a, b) for a, b in zip(image.size, WINDOW, strict=True))
+    x, y = (image.width - width) // 2, (image.height - height) // 2
+    return torch.from_numpy(np.array(image.crop((x, y, x + width, y + height)))).permute(2, 0, 1)[None] / 255.0
 
 
-def cost(net: CompassNet, picture: Tensor, ratios: list[float], quality: float) -> float:
+def cost(net: CompassNet, image: Tensor, ratios: list[float], quality: float) -> float:
     """All bits of a chain and the distortion of its last layer."""
-    height, width = picture.shape[2:]
-    pyramid = [reduce(picture, (max(1, round(height / r)), max(1, round(width / r)))) for r in ratios]
+    height, width = image.shape[2:]
+    pyramid = [reduce(image, (max(1, round(height / r)), max(1, round(width / r)))) for r in ratios]
     qualities = torch.full((1,), quality)
     layers = net(pyramid, [qualities] * len(pyramid))
     bpp = sum(layer.bits_y + layer.bits_z for layer in layers) / (height * width)
-    mse = ((layers[-1].picture.clamp(0, 1) - picture) ** 2).mean()
+    mse = ((layers[-1].image.clamp(0, 1) - image) ** 2).mean()
     return float(balanced(bpp + lambdas(qualities) * 255**2 * mse, qualities))
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/training/trials.py DATA VALID [--pixels 150e6] [--only NAME,...] [--limit 400]
 
-DATA is a folder of tar shards or pictures, VALID one of validation pictures. Every trial sees the same number of
-pixels, hence costs about the same. Prints the validation cost (`compass.training.stages`, lower is better), 8 pictures.
+DATA is a folder of tar shards or images, VALID one of validation images. Every trial sees the same number of
+pixels, hence costs about the same. Prints the validation cost (`compass.training.stages`, lower is better), 8 images.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from compass.nets.functional import add_noise
 from compass.nets.gdn import GDN
 from compass.nets.hyperprior_codec import HyperpriorCodec, Transforms
 from compass.nets.layered import CompassNet
-from compass.training.draws import Draws
+from compass.training.device import open_device
 from compass.training.loop import Schedule, Trainer
-from compass.training.machine import open_machine
+from compass.training.rng import StepRNG
 from compass.training.run import Run, make_trainer
 
 DECAYS = (0.99, 0.997, 0.9995)  # of weight averages, all followed within one run
@@ -54,8 +54,8 @@ def one_quality_a_batch(trainer: Trainer) -> None:
     stage = trainer.stage
     draw = stage.draw_quality
 
-    def first_for_all(draws: Draws) -> Tensor:
-        return draw(draws)[:1].expand(stage.batch)
+    def first_for_all(rng: StepRNG) -> Tensor:
+        return draw(rng)[:1].expand(stage.batch)
 
     stage.draw_quality = first_for_all  # type: ignore[method-assign]
 
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("valid", type=Path)
     parser.add_argument("--pixels", type=float, default=150e6, help="that every trial sees")
-    parser.add_argument("--limit", type=int, default=400, help="of pictures that are read")
+    parser.add_argument("--limit", type=int, default=400, help="of images that are read")
     parser.add_argument("--only", default=",".join(TRIALS), help="trials by parts of their names")
     options = parser.parse_args()
     print("| trial | steps | minutes | cost |\n|---|---|---|---|", flush=True)
@@ -122,7 +122,7 @@ def run_trial(name: str, data: Path, valid: Path, pixels: float, limit: int) -> 
             "base", "fast", [data], valid_pictures, Path(folder), Schedule(steps, None, trial.rate), trial.crop,
             trial.batch, [], limit=limit,
         )  # fmt: skip
-        trainer = make_trainer(run, net, open_machine(trial.precision, 1))
+        trainer = make_trainer(run, net, open_device(trial.precision, 1))
         trial.change_trainer(trainer)
         averages = follow_averages(trainer) if trial.averages else {}
         started = time.monotonic()

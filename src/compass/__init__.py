@@ -1,4 +1,4 @@
-"""COMPASS: one file, any number of picture sizes. See `compass.encode` and `compass.open`."""
+"""COMPASS: one file, any number of image sizes. See `compass.encode` and `compass.open`."""
 
 from __future__ import annotations
 

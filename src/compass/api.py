@@ -1,4 +1,4 @@
-"""The Python interface: bytes and Pillow pictures."""
+"""The Python interface: bytes and Pillow images."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def encode(
     metadata: str = "auto",
     threads: int = 0,
 ) -> bytes:
-    """Codes a picture in layers.
+    """Codes an image in layers.
 
-    image: a Pillow picture or a uint8 array [H, W], [H, W, 3] or [H, W, 4]. Opacity is kept without loss.
-    scales: ascending fractions of the picture's size in (0, 1], one per layer, by default 1/4, 1/2, 1, or 1 alone if
-    the model codes one layer only; `sizes` takes (width, height) instead, height None for the picture's aspect ratio.
+    image: a Pillow image or a uint8 array [H, W], [H, W, 3] or [H, W, 4]. Alpha is kept without loss.
+    scales: ascending fractions of the image's size in (0, 1], one per layer, by default 1/4, 1/2, 1, or 1 alone if
+    the model codes one layer only; `sizes` takes (width, height) instead, height None for the image's aspect ratio.
     quality: 0 to 6, one for all layers or one per layer, by default 3; 1 to 4 are the lambdas of the COMPASS paper.
     target_size: instead, the best file of at most so many bytes. target_psnr: instead, the smallest file whose largest
     layer has so many dB. metadata: where colour profile, EXIF and XMP go: "front" of the layers, so that every prefix
@@ -48,14 +48,14 @@ def encode(
     """
     if sum(x is not None for x in (quality, target_size, target_psnr)) > 1:
         raise InputError("only one of quality, target size and target PSNR can be given")
-    picture = to_codable(image if isinstance(image, Image.Image) else _from_array(image))
+    image = to_codable(image if isinstance(image, Image.Image) else _from_array(image))
     loaded = store.load(model, threads)
     if sizes is not None:
-        layers = complete_sizes(picture.size, sizes)
+        layers = complete_sizes(image.size, sizes)
     else:
-        layers = sizes_from_scales(picture.size, loaded.default_scales if scales is None else scales)
-    front, back = to_boxes(Metadata.of(picture), metadata)
-    encoder = LayerEncoder(picture, layers, loaded)
+        layers = sizes_from_scales(image.size, loaded.default_scales if scales is None else scales)
+    front, back = to_boxes(Metadata.of(image), metadata)
+    encoder = LayerEncoder(image, layers, loaded)
     if target_size is not None:
         return search.encode_to_size(encoder, target_size, front, back)
     if target_psnr is not None:
@@ -102,5 +102,5 @@ def _from_array(image: ArrayLike) -> Image.Image:
             f"arrays must be uint8 of shape [H, W], [H, W, 3] or [H, W, 4], not {pixels.dtype} {pixels.shape}"
         )
     if pixels.size == 0:
-        raise InputError("the picture has no pixels")
+        raise InputError("the image has no pixels")
     return Image.fromarray(pixels)

@@ -32,7 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="One file holds a picture at any number of sizes; its first bytes are the small picture.",
+    help="One file holds an image at any number of sizes; its first bytes are the small image.",
 )
 
 
@@ -42,9 +42,7 @@ def encode(
     target: Output,
     scales: Annotated[
         str | None,
-        typer.Option(
-            help="Ascending fractions of the picture's size. [default: 1/4,1/2,1, or 1 with a one-layer model]"
-        ),
+        typer.Option(help="Ascending fractions of the image's size. [default: 1/4,1/2,1, or 1 with a one-layer model]"),
     ] = None,
     sizes: Annotated[
         str | None, typer.Option(help="Ascending sizes instead: 320x,800x600 (no height: by aspect).")
@@ -67,7 +65,7 @@ def encode(
     threads: Threads = 0,
     force: Force = False,
 ) -> None:
-    """Code a picture into one layered file."""
+    """Code an image into one layered file."""
     check_target(target, force)
     parsed_sizes = None if sizes is None else [parse_size(text) for text in sizes.split(",")]
     parsed_scales = None if scales is None else [parse_number(text, "scale") for text in scales.split(",")]
@@ -78,10 +76,10 @@ def encode(
 
     from compass import api
     from compass.files import write_bytes
-    from compass.picture.files import read_picture
+    from compass.picture.files import read_image
 
     data = api.encode(
-        read_picture(source),
+        read_image(source),
         parsed_scales,
         qualities[0] if qualities is not None and len(qualities) == 1 else qualities,
         sizes=parsed_sizes,
@@ -107,16 +105,16 @@ def decode(
     threads: Threads = 0,
     force: Force = False,
 ) -> None:
-    """Decode one layer of a file to a picture; the extension of OUT names its format, - is PNG."""
+    """Decode one layer of a file to an image; the extension of OUT names its format, - is PNG."""
     check_target(target, force)
     if layer is not None and width is not None:
         raise typer.BadParameter("give either --layer or --width")
-    from compass.picture.files import format_of, write_picture
+    from compass.picture.files import format_of, write_image
 
     format_of(target)
     _set_strict(strict)
     with _open(source, model=model, threads=threads) as opened:
-        write_picture(opened.decode(layer, width=width), target, replace=force)
+        write_image(opened.decode(layer, width=width), target, replace=force)
 
 
 @app.command()
@@ -189,7 +187,7 @@ def main() -> None:
         typer.echo(f"compass: {error.strerror or error}", err=True)
         sys.exit(1)
     except MemoryError:
-        typer.echo("compass: there is not enough memory for a picture of this size", err=True)
+        typer.echo("compass: there is not enough memory for an image of this size", err=True)
         sys.exit(1)
 
 

@@ -17,8 +17,8 @@ from compass.errors import InputError
 def train(
     stage: Annotated[str, typer.Argument(help="base, predictor, residual or joint.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; a run found there is resumed.")],
-    data: Annotated[list[Path], typer.Option(help="Folders or tar shards of training pictures; may be repeated.")],
-    valid: Annotated[list[Path] | None, typer.Option(help="Folders of validation pictures.")] = None,
+    data: Annotated[list[Path], typer.Option(help="Folders or tar shards of training images; may be repeated.")],
+    valid: Annotated[list[Path] | None, typer.Option(help="Folders of validation images.")] = None,
     profile: Annotated[str, typer.Option(help="fast, paper or tiny.")] = "fast",
     start: Annotated[
         list[str] | None,
@@ -41,7 +41,7 @@ def train(
     precision: Annotated[str | None, typer.Option(help="bf16 or fp32; default bf16 on a GPU, fp32 on a CPU.")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile (needs a C++ compiler).")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
-    limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many pictures.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many images.")] = None,
 ) -> None:
     """Train one stage of a model (needs the extra "train"). On several GPUs: torchrun -m compass train ..."""
     if (steps is None) == (minutes is None):
@@ -86,10 +86,10 @@ def export(
 
 
 def evaluate(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of pictures.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of images.")],
     codec: Annotated[str, typer.Option(help="compass, jpeg2000, simulcast-webp, single-avif, ...")],
     out: Annotated[Path, typer.Option(help="The file of results, JSON.")],
-    scales: Annotated[str, typer.Option(help="Ascending fractions of the picture's size.")] = "1/4,1/2,1",
+    scales: Annotated[str, typer.Option(help="Ascending fractions of the image's size.")] = "1/4,1/2,1",
     qualities: Annotated[
         str | None, typer.Option(help="In the codec's own measure: 1,2,3,4. [default: the codec's usual ones]")
     ] = None,
@@ -97,13 +97,13 @@ def evaluate(
     truncate: Annotated[
         bool, typer.Option("--truncate", help="Cut layer sizes off to whole pixels instead of rounding them.")
     ] = False,
-    processes: Annotated[int, typer.Option(min=1, help="Pictures measured at once.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Images measured at once.")] = 1,
     programs: Annotated[
         list[Path] | None, typer.Option(help="Folders of programs that are not on the path; may be repeated.")
     ] = None,
     force: Force = False,
 ) -> None:
-    """Measure a codec on a folder of pictures: bytes, PSNR, MS-SSIM, seconds (needs the extra "eval")."""
+    """Measure a codec on a folder of images: bytes, PSNR, MS-SSIM, seconds (needs the extra "eval")."""
     check_target(out, force)
     parsed_scales = tuple(parse_number(text, "scale") for text in scales.split(","))
     os.environ["PATH"] = os.pathsep.join([*(str(path.resolve()) for path in programs or []), os.environ["PATH"]])
@@ -133,10 +133,10 @@ def report(
         str | None, typer.Option(help="Of this project's codec, those that count in a BD-rate: 1,2,3,4. [default: all]")
     ] = None,
     layers_of: Annotated[
-        list[Path] | None, typer.Option(help="Show a picture in three layers; may be repeated.")
+        list[Path] | None, typer.Option(help="Show an image in three layers; may be repeated.")
     ] = None,
     crops_of: Annotated[
-        list[Path] | None, typer.Option(help="Show a crop of a picture, all codecs at equal bits; may be repeated.")
+        list[Path] | None, typer.Option(help="Show a crop of an image, all codecs at equal bits; may be repeated.")
     ] = None,
     against: Annotated[
         str, typer.Option(help="Codecs beside this one in the crops.")
@@ -144,7 +144,7 @@ def report(
     model: ModelName = None,
     force: Force = False,
 ) -> None:
-    """Turn files of results into tables, curves and pictures (needs the extra "eval")."""
+    """Turn files of results into tables, curves and images (needs the extra "eval")."""
     check_target(out / "report.html", force)
     chosen = () if qualities is None else tuple(parse_number(text, "quality") for text in qualities.split(","))
     module, visuals = _import_extra("evaluation.report", "eval"), _import_extra("evaluation.visuals", "eval")

@@ -75,7 +75,7 @@ class LayeredFile:
 
     @property
     def mode(self) -> str:
-        """Pillow's mode of the picture: RGB, L, RGBA or LA."""
+        """Pillow's mode of the image: RGB, L, RGBA or LA."""
         return self.header.mode
 
     @property
@@ -88,10 +88,10 @@ class LayeredFile:
         return next((k for k, (w, h) in enumerate(self.sizes) if w >= width and h >= height), None)
 
     def decode(self, layer: int | None = None, *, width: int | None = None) -> Image.Image:
-        """A layer as a Pillow picture, by default the largest that is whole; warns if the file is cut within a layer.
+        """A layer as a Pillow image, by default the largest that is whole; warns if the file is cut within a layer.
 
-        width: instead, the picture at this width, made of the smallest layer that is at least as wide. Metadata in
-        front of the layers is in every picture's `info`, what follows the layers in that of the largest alone.
+        width: instead, the image at this width, made of the smallest layer that is at least as wide. Metadata in
+        front of the layers is in every image's `info`, what follows the layers in that of the largest alone.
         Raises FormatError on damaged data, InputError if there is no such layer, ModelError if the model that the
         file names is not installed.
         """
@@ -177,7 +177,7 @@ class LayeredFile:
                     "quality": quality_scale.from_code(entry.quality_code),
                     "offset": start,
                     "length": end - start,
-                    "opacity_length": entry.opacity_length,
+                    "opacity_length": entry.alpha_length,
                     "accumulated_bytes": end,
                     "crc32": f"{entry.crc32:08x}",
                     "complete": end <= self._source.size,
@@ -205,4 +205,4 @@ def _check_pixel_limit(sizes: Sequence[Size]) -> None:
     if limit is not None and sum(width * height for width, height in sizes) > 2 * limit:
         width, height = sizes[-1]
         layers = f" in {len(sizes)} layers" if len(sizes) > 1 else ""
-        raise FormatError(f"a picture of {width}x{height}{layers} is beyond the limit of {2 * limit} pixels")
+        raise FormatError(f"an image of {width}x{height}{layers} is beyond the limit of {2 * limit} pixels")

@@ -4,10 +4,10 @@
     import compass.pillow
 
     Image.open("photo.png").save("photo.cmps", scales=[0.25, 0.5, 1], quality=3)
-    picture = Image.open("photo.cmps")   # its size is known; nothing is decoded yet
-    picture.layer_sizes                  # [(192, 128), (384, 256), (768, 512)]
-    picture.draft("RGB", (300, 200))     # as for JPEG: the smallest layer of at least that size, here 384x256
-    picture.layer = 0                    # or any layer by its number
+    image = Image.open("photo.cmps")   # its size is known; nothing is decoded yet
+    image.layer_sizes                  # [(192, 128), (384, 256), (768, 512)]
+    image.draft("RGB", (300, 200))     # as for JPEG: the smallest layer of at least that size, here 384x256
+    image.layer = 0                    # or any layer by its number
 
 `Image.thumbnail` calls `draft` by itself. `save` takes what `compass.encode` does, and icc_profile, exif and xmp.
 """
@@ -30,7 +30,7 @@ _OPTIONS = ("scales", "sizes", "quality", "target_size", "target_psnr", "metadat
 
 
 class CompassImageFile(ImageFile.ImageFile):
-    """A picture whose size is that of its chosen layer, the largest one at first."""
+    """An image whose size is that of its chosen layer, the largest one at first."""
 
     format = FORMAT
     format_description = "COMPASS layered image"
@@ -113,10 +113,10 @@ def _accept(prefix: bytes) -> bool:
     return prefix.startswith(MAGIC)
 
 
-def _save(picture: Image.Image, file: IO[bytes], name: str | bytes) -> None:
-    given: dict[str, Any] = dict(picture.encoderinfo)
+def _save(image: Image.Image, file: IO[bytes], name: str | bytes) -> None:
+    given: dict[str, Any] = dict(image.encoderinfo)
     options = {key: given[key] for key in _OPTIONS if given.get(key) is not None}
-    source = picture.copy()
+    source = image.copy()
     for key in ("icc_profile", "exif", "xmp"):
         if key in given:
             value = given[key]

@@ -18,7 +18,7 @@ from compass.errors import CompassError
 from compass.layered_file import LayeredFile
 from compass.model import store
 from compass.model.model import Model
-from compass.picture.files import picture_bytes
+from compass.picture.files import image_bytes
 
 MODEL = Path(__file__).parent.parent.parent / "conformance" / "tiny.model"
 SUFFIXES = (".png", ".tif", ".jpg", ".webp")
@@ -55,14 +55,14 @@ def open_and_decode(data: bytes) -> bool:
     try:
         with LayeredFile(data) as opened:
             opened.info()
-            picture = opened.decode()
-            assert picture.size in opened.sizes
+            image = opened.decode()
+            assert image.size in opened.sizes
             assert opened.decode(0).size == opened.sizes[0]
             assert opened.decode(width=5).size[0] == 5
             part = LayeredFile(opened.extract(0))
             assert (part.whole_layers, part.sizes) == (max(1, part.whole_layers), opened.sizes)
             with contextlib.suppress(CompassError):  # a format that cannot hold it
-                picture_bytes(picture, Path("x" + SUFFIXES[len(data) % len(SUFFIXES)]))
+                image_bytes(image, Path("x" + SUFFIXES[len(data) % len(SUFFIXES)]))
         _open_by_pillow(data)
         return True
     except CompassError as error:
@@ -75,10 +75,10 @@ def open_and_decode(data: bytes) -> bool:
 def _open_by_pillow(data: bytes) -> None:
     with (
         contextlib.suppress(OSError, Image.DecompressionBombError),
-        Image.open(io.BytesIO(data), formats=["COMPASS"]) as picture,
+        Image.open(io.BytesIO(data), formats=["COMPASS"]) as image,
     ):
-        picture.layer = 0
-        picture.load()
+        image.layer = 0
+        image.load()
 
 
 def seeds() -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Networks and pictures for tests that need PyTorch; without it this folder is passed over."""
+"""Networks and images for tests that need PyTorch; without it this folder is passed over."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("torch")
 
 
-def save_crops(picture: Image.Image, folder: Path) -> None:
-    """Three pictures of 160x160 to train on."""
+def save_crops(image: Image.Image, folder: Path) -> None:
+    """Three images of 160x160 to train on."""
     for i in range(3):
-        picture.crop((i * 40, i * 20, i * 40 + 160, i * 20 + 160)).save(folder / f"{i}.png")
+        image.crop((i * 40, i * 20, i * 40 + 160, i * 20 + 160)).save(folder / f"{i}.png")
 
 
 @pytest.fixture
 def crops_folder(parrots: Image.Image, tmp_path: Path) -> Path:
-    """A folder of pictures to train on."""
+    """A folder of images to train on."""
     path = tmp_path / "pictures"
     path.mkdir()
     save_crops(parrots, path)

@@ -43,10 +43,10 @@ def test_transforms_of_a_whole_model(tiny_net, exported_model, conditional):
     with torch.no_grad():
         y = net.g_a(x, *seen) * net.gain(quality)
         z = net.h_a(y)
-        expected = net(x, quality, *seen).picture + (prediction if conditional else 0)
+        expected = net(x, quality, *seen).image + (prediction if conditional else 0)
     context = prediction[0].numpy() if conditional else None
-    picture = x[0].numpy() + (context if conditional else 0)
-    unscaled = codec.analyse(picture, context)
+    image = x[0].numpy() + (context if conditional else 0)
+    unscaled = codec.analyse(image, context)
     ours, hyper = codec.scaled(unscaled, 64)
     assert np.allclose(ours, y[0].numpy(), atol=1e-4)
     assert np.allclose(hyper, z[0].numpy(), atol=1e-4)

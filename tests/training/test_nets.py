@@ -88,7 +88,7 @@ def test_bicubic_is_pillows(parrots, size):
     ours = BicubicPredictor()(x, axis_tensors(240, size[1]), axis_tensors(320, size[0]))
     theirs = np.asarray(parrots.resize(size, Image.Resampling.BICUBIC)).astype(float)
     difference = (ours[0].permute(1, 2, 0).numpy() * 255).clip(0, 255) - theirs
-    # Pillow drops the taps outside the picture, we repeat the border: the inside must agree to its rounding.
+    # Pillow drops the taps outside the image, we repeat the border: the inside must agree to its rounding.
     assert np.abs(difference[12:-12, 12:-12]).max() < 1.5
 
 
@@ -101,7 +101,7 @@ def test_recursion_over_any_layers_and_ratios(profile, sizes):
     pyramid = [torch.rand(1, 3, h, w) for h, w in sizes]
     with torch.no_grad():
         layers = net(pyramid, [torch.tensor([3.0])] * len(sizes))
-    assert [tuple(layer.picture.shape[2:]) for layer in layers] == sizes
+    assert [tuple(layer.image.shape[2:]) for layer in layers] == sizes
     assert all(layer.bits_y.item() > 0 and layer.bits_z.item() > 0 for layer in layers)
 
 
@@ -110,7 +110,7 @@ def test_every_part_receives_a_gradient_through_the_chain():
     net: CompassNet = build("tiny").train()
     torch.nn.init.normal_(net.predictor.leave.weight, std=0.1)
     layers = net([torch.rand(1, 3, 32, 32), torch.rand(1, 3, 64, 64)], [torch.tensor([2.5])] * 2)
-    (layers[1].picture.mean() + sum(layer.bits_y.mean() + layer.bits_z.mean() for layer in layers)).backward()
+    (layers[1].image.mean() + sum(layer.bits_y.mean() + layer.bits_z.mean() for layer in layers)).backward()
     assert [n for n, p in net.named_parameters() if p.requires_grad and p.grad is None] == []
     assert (
         net.base.g_s.leave[0].weight.grad.abs().sum() > 0

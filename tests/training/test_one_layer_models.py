@@ -75,8 +75,8 @@ def test_a_base_alone_codes_as_the_whole_model_does(base_path, tiny_model_path, 
 @pytest.mark.parametrize("size", [(320, 240), (33, 17), (1, 1)])
 def test_a_factorized_prior_decodes_exactly(quality, size, factorized_path, parrots):
     model = Model(factorized_path, threads=1)
-    picture = parrots.resize(size)
-    data, (layer,) = encode_layers(picture, [size], [quality], model)
+    image = parrots.resize(size)
+    data, (layer,) = encode_layers(image, [size], [quality], model)
     assert np.array_equal(np.asarray(compass.decode(data, model=factorized_path)), layer.pixels)
     assert len(layer.payload) <= layer.ideal_bits / 8 + 8
 
@@ -90,7 +90,7 @@ def test_a_factorized_priors_rate_and_picture_are_the_networks(factorized, facto
             expected = factorized(x, torch.tensor([quality]))
         coded = codec.encode(codec.analyse(x[0].numpy()), (240, 320), round(quality * 32))
         assert coded.ideal_bits == pytest.approx(expected.bits_y.item(), rel=0.01)
-        assert np.abs(coded.planes - expected.picture[0].numpy()).mean() < 2e-3
+        assert np.abs(coded.planes - expected.image[0].numpy()).mean() < 2e-3
         assert expected.bits_z.item() == 0
 
 
@@ -107,7 +107,7 @@ def test_factorized_tables_follow_the_quality(factorized):
 def test_gradients_reach_gain_and_density(factorized):
     codec = factorized.train()
     out = codec(torch.rand(2, 3, 32, 32), torch.tensor([0.5, 5.5]))
-    (out.bits_y.sum() / 1000 + out.picture.square().sum()).backward()
+    (out.bits_y.sum() / 1000 + out.image.square().sum()).backward()
     assert torch.isfinite(codec.gain.log_gain.grad).all()
     assert (codec.gain.log_gain.grad[[0, 1, 5, 6]] != 0).any(dim=1).all()
     assert codec.entropy_bottleneck._matrix0.grad.abs().sum() > 0
@@ -126,8 +126,8 @@ def test_the_command_line_uses_a_one_layer_model(base_path, tmp_path):
 
     from compass.cli import app
 
-    picture, target = tmp_path / "in.png", tmp_path / "out.cmps"
-    Image.new("RGB", (40, 30), (90, 120, 30)).save(picture)
-    result = CliRunner().invoke(app, ["encode", str(picture), str(target), "--model", str(base_path)])
+    image, target = tmp_path / "in.png", tmp_path / "out.cmps"
+    Image.new("RGB", (40, 30), (90, 120, 30)).save(image)
+    result = CliRunner().invoke(app, ["encode", str(image), str(target), "--model", str(base_path)])
     assert result.exit_code == 0, result.output
     assert len(compass.info(target.read_bytes())["layers"]) == 1

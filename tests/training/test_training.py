@@ -11,8 +11,8 @@ import torch
 
 from compass.entropy.quality import LAMBDAS, lambda_of
 from compass.errors import InputError
+from compass.training.device import open_device
 from compass.training.loop import Schedule
-from compass.training.machine import open_machine
 from compass.training.run import Run, build, make_trainer, train
 from compass.training.stages import lambdas
 
@@ -86,7 +86,7 @@ def test_schedule():
 
 
 def test_training_needs_none_of_the_codecs_libraries():
-    """An accelerator machine has PyTorch, numpy and Pillow, and perhaps nothing else."""
+    """An accelerator device has PyTorch, numpy and Pillow, and perhaps nothing else."""
     blocked = "import sys; sys.modules.update(dict.fromkeys(('constriction', 'onnxruntime', 'onnx')))"
     command = [sys.executable, "-c", f"{blocked}; import compass.cli, compass.training.run"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -126,7 +126,7 @@ def test_compiled_networks_train_the_same(crops_folder, tmp_path, monkeypatch):
 def test_a_step_whose_gradient_is_not_finite_is_left_out(crops_folder, tmp_path):
     torch.manual_seed(0)
     net = build("tiny")
-    trainer = make_trainer(make_run("base", crops_folder, tmp_path / "run", 5), net, open_machine("fp32", 1))
+    trainer = make_trainer(make_run("base", crops_folder, tmp_path / "run", 5), net, open_device("fp32", 1))
     trainer._step(0.0)
     before = {k: v.clone() for k, v in net.base.state_dict().items()}
     forward = trainer.stage.forward
@@ -137,7 +137,7 @@ def test_a_step_whose_gradient_is_not_finite_is_left_out(crops_folder, tmp_path)
 
 def test_speed_figures(crops_folder, tmp_path, capsys):
     run = make_run("base", crops_folder, tmp_path / "run", 20)
-    trainer = make_trainer(run, build("tiny"), open_machine("fp32", 1))
+    trainer = make_trainer(run, build("tiny"), open_device("fp32", 1))
     trainer.train(log_every=10)
     line = capsys.readouterr().out.splitlines()[1]
     figures = dict(zip(line.split()[7::2], map(float, line.split()[8::2]), strict=False))

@@ -1,4 +1,4 @@
-"""What training sees: pictures, crops, reductions, the draws of several processes."""
+"""What training sees: images, crops, reductions, the rng of several processes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from compass.errors import InputError
-from compass.training.data import Crops, read_pictures
-from compass.training.draws import Draws, Share
+from compass.training.data import Crops, read_images
+from compass.training.rng import Share, StepRNG
 from compass.training.stages import draw_sides, reduce
 
 CPU = torch.device("cpu")
@@ -45,15 +45,15 @@ def test_pictures_from_folders_shards_and_files(crops_folder, tmp_path):
     with tarfile.open(tmp_path / "shard.tar", "w") as shard:
         for path in sorted(crops_folder.iterdir()):
             shard.add(path, path.name)
-    (crops_folder / "notes.txt").write_text("not a picture")
-    assert len(list(read_pictures([crops_folder]))) == 3
-    assert len(list(read_pictures([tmp_path / "shard.tar"]))) == 3
-    assert len(list(read_pictures([tmp_path]))) == 6
-    assert len(list(read_pictures([tmp_path], limit=2))) == 2
+    (crops_folder / "notes.txt").write_text("not an image")
+    assert len(list(read_images([crops_folder]))) == 3
+    assert len(list(read_images([tmp_path / "shard.tar"]))) == 3
+    assert len(list(read_images([tmp_path]))) == 6
+    assert len(list(read_images([tmp_path], limit=2))) == 2
     with pytest.raises(InputError, match="does not exist"):
-        list(read_pictures([tmp_path / "nothing"]))
+        list(read_images([tmp_path / "nothing"]))
     with pytest.raises(InputError, match="320 pixels wide"):
-        Crops(read_pictures([crops_folder]), 320, CPU)
+        Crops(read_images([crops_folder]), 320, CPU)
 
 
 def test_pictures_are_read_as_the_codec_reads_them(parrots, tmp_path):
@@ -64,7 +64,7 @@ def test_pictures_are_read_as_the_codec_reads_them(parrots, tmp_path):
     exif[0x0112] = 6  # to be turned by a quarter
     parrots.save(tmp_path / "c.png", exif=exif)
     with pytest.warns(UserWarning, match="16 bits a channel"):
-        grey, plain, turned = read_pictures([tmp_path])
+        grey, plain, turned = read_images([tmp_path])
     assert np.array_equal(np.asarray(grey)[:, :, 0], (levels.astype(int) + 128) // 257)
     assert np.array_equal(np.asarray(plain), np.asarray(parrots))
     assert turned.size == (240, 320)
@@ -77,23 +77,23 @@ def test_a_broken_picture_is_named_and_left_out(crops_folder, tmp_path):
             shard.add(path, f"folder.png/{path.name}")
     for source in (crops_folder, tmp_path / "shard.tar"):
         with pytest.warns(UserWarning, match=r"broken\.png.*: it is left out"):
-            assert len(list(read_pictures([source]))) == 3
+            assert len(list(read_images([source]))) == 3
     (tmp_path / "cut.tar").write_bytes((tmp_path / "shard.tar").read_bytes()[:700])
     with pytest.raises(InputError, match=r"cut\.tar cannot be read"):
-        list(read_pictures([tmp_path / "cut.tar"]))
+        list(read_images([tmp_path / "cut.tar"]))
     only = tmp_path / "only"
     only.mkdir()
     (only / "broken.png").write_bytes(b"nothing")
-    with pytest.warns(UserWarning, match="left out"), pytest.raises(InputError, match="no pictures in"):
-        list(read_pictures([only]))
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(InputError, match="no images in"):
+        list(read_images([only]))
 
 
 def test_crops_are_windows_of_the_pictures_or_their_mirror_images():
-    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    crops = Crops(iter([Image.fromarray(picture)] * 2), 32, CPU)
-    drawn = (crops.draw(24, 32, Draws(1, 0, CPU)).permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    crops = Crops(iter([Image.fromarray(image)] * 2), 32, CPU)
+    drawn = (crops.draw(24, 32, StepRNG(1, 0, CPU)).permute(0, 2, 3, 1) * 255).round().byte().numpy()
     windows = {
-        (top, left, mirrored): picture[top : top + 32, left : left + 32][:, :: -1 if mirrored else 1]
+        (top, left, mirrored): image[top : top + 32, left : left + 32][:, :: -1 if mirrored else 1]
         for top in range(9) for left in range(19) for mirrored in (False, True)
     }  # fmt: skip
     found = [[place for place, window in windows.items() if np.array_equal(window, crop)] for crop in drawn]
@@ -109,21 +109,21 @@ def test_half_of_the_crops_are_from_reduced_pictures():
     crops = Crops(iter(flat), 32, CPU)
     sizes = torch.tensor([96, 96, 64, 64, 48, 48, 32, 32])
     assert crops._table[:, 1].tolist() == sizes.tolist()
-    drawn = crops.draw(400, 32, Draws(0, 0, CPU))
+    drawn = crops.draw(400, 32, StepRNG(0, 0, CPU))
     assert 150 < int((drawn[:, 0, 0, 0] > 0.5).sum()) < 250
 
 
 def test_processes_draw_together_what_one_draws_alone():
-    whole = Draws(3, 7, CPU).uniform(6, 4)
-    parts = [Draws(3, 7, CPU, Share(rank, 3)) for rank in range(3)]
+    whole = StepRNG(3, 7, CPU).uniform(6, 4)
+    parts = [StepRNG(3, 7, CPU, Share(rank, 3)) for rank in range(3)]
     assert torch.equal(torch.cat([part.uniform(2, 4) for part in parts]), whole)
     assert len({part.host.random() for part in parts}) == 1
-    assert not torch.equal(Draws(3, 8, CPU).uniform(6, 4), whole)
+    assert not torch.equal(StepRNG(3, 8, CPU).uniform(6, 4), whole)
 
 
 def test_crops_depend_on_the_seed_alone(crops_folder):
-    crops = Crops(read_pictures([crops_folder]), 64, CPU)
-    a, b, c = (crops.draw(4, 64, Draws(seed, 0, CPU)) for seed in (1, 1, 2))
+    crops = Crops(read_images([crops_folder]), 64, CPU)
+    a, b, c = (crops.draw(4, 64, StepRNG(seed, 0, CPU)) for seed in (1, 1, 2))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
     assert a.shape == (4, 3, 64, 64)

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from compass.errors import InputError
+from compass.training.device import open_device
 from compass.training.export import export_model
 from compass.training.loop import Schedule
-from compass.training.machine import open_machine
 from compass.training.run import build, load_parts, make_trainer, train
 from tests.training.test_training import make_run
 
@@ -22,7 +22,7 @@ def test_resume_is_exact(crops_folder, tmp_path):
     train(make_run("base", crops_folder, tmp_path / "whole", 12))
     run = make_run("base", crops_folder, tmp_path / "parts", 12)
     torch.manual_seed(0)
-    trainer = make_trainer(run, build("tiny"), open_machine("fp32", 1))
+    trainer = make_trainer(run, build("tiny"), open_device("fp32", 1))
     for _ in range(5):
         trainer._step(run.schedule.progress(trainer.step, 0))
         trainer.step += 1
@@ -122,9 +122,9 @@ def test_parts_start_from_other_runs(crops_folder, tmp_path):
     net = build("tiny").eval()
     load_parts(net, [f"base={weights}", f"residual=base:{weights}"])
     x, quality, prediction = torch.rand(1, 3, 32, 32), torch.tensor([3.0]), torch.rand(1, 3, 32, 32)
-    with torch.no_grad():  # the copy is shifted, so that it codes residuals as the base codes pictures
+    with torch.no_grad():  # the copy is shifted, so that it codes residuals as the base codes images
         base, residual = net.base(x, quality), net.residual(x - 0.5, quality, prediction)
-        assert torch.allclose(base.picture - 0.5, residual.picture, atol=1e-5)
+        assert torch.allclose(base.image - 0.5, residual.image, atol=1e-5)
 
 
 @pytest.mark.slow

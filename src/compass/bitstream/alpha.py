@@ -1,4 +1,4 @@
-"""Lossless coding of the opacity of one layer: differences to the row above, as a zlib stream (RFC 1950)."""
+"""Lossless coding of the alpha of one layer: differences to the row above, as a zlib stream (RFC 1950)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def decode_alpha(data: bytes, size: tuple[int, int]) -> Alpha:
     try:
         plane = inflater.decompress(data, expected + 1)
     except zlib.error as error:
-        raise FormatError(f"the opacity of a layer is damaged: {error}") from None
+        raise FormatError(f"the alpha of a layer is damaged: {error}") from None
     if len(plane) != expected or not inflater.eof or inflater.unused_data:
-        raise FormatError("the opacity of a layer is damaged: it does not have the layer's size")
+        raise FormatError("the alpha of a layer is damaged: it does not have the layer's size")
     return np.cumsum(np.frombuffer(plane, np.uint8).reshape(size), axis=0, dtype=np.uint8)

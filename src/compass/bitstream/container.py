@@ -3,11 +3,11 @@
     magic 4 | version 1 | model hash 4 | colour 1 | layer count 1 | width, height of the last layer (varints)
     per layer: width * 4 + flags (varint) | height (varint, flag 1) | quality (1 byte, flag 2)
                | payload length (varint) | CRC-32 of the payload 4
-               | opacity length (varint) | CRC-32 of the opacity 4, these two in a file with opacity
+               | alpha length (varint) | CRC-32 of the alpha 4, these two in a file with alpha
     table of boxes, if there are any in front | CRC-32 of everything before it 4
-    boxes in front | layers: payload, opacity | boxes
+    boxes in front | layers: payload, alpha | boxes
 
-Flag 1: the height is not the one that follows from the picture's aspect ratio and is given. Flag 2: the quality
+Flag 1: the height is not the one that follows from the image's aspect ratio and is given. Flag 2: the quality
 differs from the layer before and is given. Integers are little-endian; varints are LEB128. A prefix that ends on a
 layer boundary is a valid file.
 """
@@ -32,7 +32,7 @@ MAX_QUALITY_CODE = 192
 COLOURS = ("RGB", "L")  # position = lowest bit of the colour byte; Pillow's names
 
 _HEIGHT_GIVEN, _QUALITY_GIVEN = 1, 2  # flags of a layer
-_OPACITY, _BOXES_IN_FRONT = 2, 4  # flags of the colour byte
+_ALPHA, _BOXES_IN_FRONT = 2, 4  # flags of the colour byte
 
 
 class LayerData(NamedTuple):
@@ -42,7 +42,7 @@ class LayerData(NamedTuple):
     height: int
     quality_code: int  # see compass.entropy.quality
     payload: bytes
-    opacity: bytes | None = None
+    alpha: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class LayerEntry:
     quality_code: int  # see compass.entropy.quality
     length: int  # bytes of the payload
     crc32: int
-    opacity_length: int = 0
-    opacity_crc32: int = 0
+    alpha_length: int = 0
+    alpha_crc32: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,21 +64,21 @@ class Header:
 
     model_hash: bytes
     colour: str
-    has_opacity: bool
+    has_alpha: bool
     layers: tuple[LayerEntry, ...]
     boxes: tuple[BoxEntry, ...]  # those in front
     size: int  # bytes of the header itself
 
     @property
     def mode(self) -> str:
-        """Pillow's mode of the decoded picture."""
-        return self.colour + "A" if self.has_opacity else self.colour
+        """Pillow's mode of the decoded image."""
+        return self.colour + "A" if self.has_alpha else self.colour
 
     def span(self, layer: int) -> tuple[int, int]:
         """A layer's first byte in the file, and the byte after its last."""
         start = self.size + sum(box.length for box in self.boxes)
-        start += sum(entry.length + entry.opacity_length for entry in self.layers[:layer])
-        return start, start + self.layers[layer].length + self.layers[layer].opacity_length
+        start += sum(entry.length + entry.alpha_length for entry in self.layers[:layer])
+        return start, start + self.layers[layer].length + self.layers[layer].alpha_length
 
 
 def write(
@@ -88,15 +88,15 @@ def write(
     front: Sequence[Box] = (),
     back: Sequence[Box] = (),
 ) -> bytes:
-    """The file of layers, smallest first, all with opacity or none, and boxes in front of them and after them."""
+    """The file of layers, smallest first, all with alpha or none, and boxes in front of them and after them."""
     full = layers[-1].width, layers[-1].height
-    has_opacity = layers[0].opacity is not None
-    flags = COLOURS.index(colour) + has_opacity * _OPACITY + bool(front) * _BOXES_IN_FRONT
+    has_alpha = layers[0].alpha is not None
+    flags = COLOURS.index(colour) + has_alpha * _ALPHA + bool(front) * _BOXES_IN_FRONT
     out = bytearray(MAGIC)
     out += bytes((VERSION,)) + model_hash + bytes((flags, len(layers)))
     out += varint(full[0]) + varint(full[1])
     previous = None
-    for width, height, quality_code, payload, opacity in layers:
+    for width, height, quality_code, payload, alpha in layers:
         explicit = height != height_by_aspect(width, full)
         flags = explicit * _HEIGHT_GIVEN + (quality_code != previous) * _QUALITY_GIVEN
         out += varint(width << 2 | flags)
@@ -104,13 +104,13 @@ def write(
             out += varint(height)
         if quality_code != previous:
             out.append(quality_code)
-        for part in (payload,) if opacity is None else (payload, opacity):
+        for part in (payload,) if alpha is None else (payload, alpha):
             out += varint(len(part)) + checksum.crc32_bytes(part)
         previous = quality_code
     if front:
         out += boxes.write_table(front)
     out += checksum.crc32_bytes(out)
-    contents = [box.content for box in front] + [layer.payload + (layer.opacity or b"") for layer in layers]
+    contents = [box.content for box in front] + [layer.payload + (layer.alpha or b"") for layer in layers]
     return bytes(out) + b"".join(contents) + boxes.write_back(back)
 
 
@@ -127,7 +127,7 @@ def read_header(data: bytes | Source) -> Header:
     full = (reader.varint(MAX_SIDE), reader.varint(MAX_SIDE))
     layers: list[LayerEntry] = []
     for _ in range(count):
-        layers.append(_read_entry(reader, full, layers[-1].quality_code if layers else None, bool(flags & _OPACITY)))
+        layers.append(_read_entry(reader, full, layers[-1].quality_code if layers else None, bool(flags & _ALPHA)))
     front = boxes.read_table(reader) if flags & _BOXES_IN_FRONT else ()
     checked = reader.seen
     if not checksum.matches(checked, reader.word()):
@@ -135,12 +135,12 @@ def read_header(data: bytes | Source) -> Header:
     if flags >= 2 * _BOXES_IN_FRONT:
         raise FormatError("the header names an unknown colour mode")
     colour = COLOURS[flags & 1]
-    header = Header(model_hash, colour, bool(flags & _OPACITY), tuple(layers), front, reader.position)
+    header = Header(model_hash, colour, bool(flags & _ALPHA), tuple(layers), front, reader.position)
     _check(header, full)
     return header
 
 
-def _read_entry(reader: Reader, full: tuple[int, int], quality_code: int | None, has_opacity: bool) -> LayerEntry:
+def _read_entry(reader: Reader, full: tuple[int, int], quality_code: int | None, has_alpha: bool) -> LayerEntry:
     packed = reader.varint(MAX_SIDE << 2 | 3)
     width = packed >> 2
     if packed & _HEIGHT_GIVEN:
@@ -152,7 +152,7 @@ def _read_entry(reader: Reader, full: tuple[int, int], quality_code: int | None,
     if quality_code is None:
         raise FormatError("the header is damaged: the first layer has no quality")
     lengths = []
-    for _ in range(1 + has_opacity):
+    for _ in range(1 + has_alpha):
         lengths += [reader.varint(1 << 40), reader.word()]
     return LayerEntry(width, height, quality_code, *lengths)
 
@@ -163,16 +163,16 @@ def read_payload(data: bytes | Source, header: Header, layer: int) -> bytes:
 
 
 def read_layer(data: bytes | Source, header: Header, layer: int) -> tuple[bytes, bytes]:
-    """Payload and opacity of one layer, the latter empty if there is none. Raises FormatError as `read_payload`."""
+    """Payload and alpha of one layer, the latter empty if there is none. Raises FormatError as `read_payload`."""
     source, (start, end), entry = as_source(data), header.span(layer), header.layers[layer]
     if source.size < end:
         raise FormatError(f"the file ends before layer {layer} does: {source.size} of {end} bytes")
     whole = source.read_at(start, end - start)
-    payload, opacity = whole[: entry.length], whole[entry.length :]
+    payload, alpha = whole[: entry.length], whole[entry.length :]
     whole_payload = checksum.matches(payload, entry.crc32)
-    if not whole_payload or (header.has_opacity and not checksum.matches(opacity, entry.opacity_crc32)):
+    if not whole_payload or (header.has_alpha and not checksum.matches(alpha, entry.alpha_crc32)):
         raise FormatError(f"layer {layer} is damaged: its checksum does not match")
-    return payload, opacity
+    return payload, alpha
 
 
 def read_boxes(data: bytes | Source, header: Header) -> tuple[list[Box], bool]:
@@ -195,4 +195,4 @@ def _check(header: Header, full: tuple[int, int]) -> None:
             raise FormatError(f"the header is damaged: layer {k} has a quality that does not exist")
         below = (entry.width, entry.height)
     if below != full:
-        raise FormatError("the header is damaged: the last layer does not have the picture's size")
+        raise FormatError("the header is damaged: the last layer does not have the image's size")

@@ -19,23 +19,23 @@ class Reconstruction(NamedTuple):
 
     planes: Floats  # [3, H, W] in about [0, 1]
     latent: DecodedLatent
-    opacity: bytes
+    alpha: bytes
 
     def finish(self, colour: str) -> DecodedLayer:
         """Round the planes to 8 bits: the layer that the next one is predicted from."""
-        return DecodedLayer(finish_layer(self.planes, colour), self.latent, self.opacity)
+        return DecodedLayer(finish_layer(self.planes, colour), self.latent, self.alpha)
 
 
 def reconstruct_layer(
     data: bytes | Source, header: container.Header, layer: int, model: Model, below: DecodedLayer | None
 ) -> Reconstruction:
     """A layer of a file on the layer below it, which is None for layer 0. Raises FormatError on damaged data."""
-    payload, opacity = container.read_layer(data, header, layer)
+    payload, alpha = container.read_layer(data, header, layer)
     entry = header.layers[layer]
     size = (entry.height, entry.width)
     prediction = predict_layer(model, below, size)
     planes, latent = codec_of(model, below).decode(payload, size, entry.quality_code, prediction, latent_of(below))
-    return Reconstruction(planes, latent, opacity)
+    return Reconstruction(planes, latent, alpha)
 
 
 def decode_layer(
@@ -57,8 +57,8 @@ def decode_layer(
 
 
 def to_image(layer: DecodedLayer, header: container.Header) -> Image.Image:
-    """A decoded layer as a Pillow image of the header's mode. Raises FormatError on damaged opacity."""
+    """A decoded layer as a Pillow image of the header's mode. Raises FormatError on damaged alpha."""
     image = Image.fromarray(layer.pixels[:, :, 0].copy() if header.colour == "L" else layer.pixels)
-    if header.has_opacity:
-        image.putalpha(Image.fromarray(decode_alpha(layer.opacity, (image.height, image.width))))
+    if header.has_alpha:
+        image.putalpha(Image.fromarray(decode_alpha(layer.alpha, (image.height, image.width))))
     return image

@@ -38,13 +38,13 @@ class EncodedLayer:
 class LayerEncoder:
     """An image ready to be coded in layers, at one quality after another."""
 
-    def __init__(self, picture: Image.Image, sizes: Sequence[Size], model: Model) -> None:
-        """picture: in a mode of `CODABLE`; sizes: ascending. Raises InputError or ModelError if it cannot be coded."""
-        if picture.mode not in CODABLE:
-            raise InputError(f"pictures of mode {picture.mode} cannot be coded, only {', '.join(CODABLE)}")
+    def __init__(self, image: Image.Image, sizes: Sequence[Size], model: Model) -> None:
+        """image: in a mode of `CODABLE`; sizes: ascending. Raises InputError or ModelError if it cannot be coded."""
+        if image.mode not in CODABLE:
+            raise InputError(f"images of mode {image.mode} cannot be coded, only {', '.join(CODABLE)}")
         model.check_layers(len(sizes))
-        self.colour = picture.mode.removesuffix("A")
-        self.targets: list[Target] = targets(picture, sizes)
+        self.colour = image.mode.removesuffix("A")
+        self.targets: list[Target] = targets(image, sizes)
         self._sizes, self._model = sizes, model
 
     @cached_property
@@ -53,8 +53,8 @@ class LayerEncoder:
         return self._model.base.analyse(to_planes(self.targets[0].pixels))
 
     @cached_property
-    def _opacities(self) -> list[bytes | None]:
-        return [None if target.opacity is None else encode_alpha(target.opacity) for target in self.targets]
+    def _alphas(self) -> list[bytes | None]:
+        return [None if target.alpha is None else encode_alpha(target.alpha) for target in self.targets]
 
     def encode(
         self, qualities: Sequence[float], front: Sequence[Box] = (), back: Sequence[Box] = ()
@@ -79,14 +79,14 @@ class LayerEncoder:
             below = DecodedLayer(finish_layer(encoded.planes, self.colour), encoded.latent)
             layers.append(EncodedLayer(encoded.payload, below, encoded.ideal_bits))
         table = [
-            LayerData(*size, code, layer.payload, opacity)
-            for size, code, layer, opacity in zip(self._sizes, codes, layers, self._opacities, strict=True)
+            LayerData(*size, code, layer.payload, alpha)
+            for size, code, layer, alpha in zip(self._sizes, codes, layers, self._alphas, strict=True)
         ]
         return container.write(self._model.hash, self.colour, table, front, back), layers
 
 
 def encode_layers(
-    picture: Image.Image, sizes: Sequence[Size], qualities: Sequence[float], model: Model
+    image: Image.Image, sizes: Sequence[Size], qualities: Sequence[float], model: Model
 ) -> tuple[bytes, list[EncodedLayer]]:
     """Encode an image in layers: the file, and what the encoder knows of each layer. Raises as `LayerEncoder`."""
-    return LayerEncoder(picture, sizes, model).encode(qualities)
+    return LayerEncoder(image, sizes, model).encode(qualities)

@@ -18,7 +18,7 @@ class DecodedLayer:
 
     pixels: Pixels  # [H, W, 3]
     latent: DecodedLatent | None = None  # None where the pixels are all that is known
-    opacity: bytes = b""  # as it is coded; empty in a file without
+    alpha: bytes = b""  # as it is coded; empty in a file without
 
     @property
     def planes(self) -> Floats:

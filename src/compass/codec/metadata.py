@@ -24,7 +24,7 @@ def to_boxes(metadata: Metadata, place: str) -> tuple[list[Box], list[Box]]:
     given = {} if place == "none" else metadata.given
     for name, content in given.items():
         if len(content) > MAX_LENGTH:
-            raise InputError(f"the picture's {name} has {len(content)} bytes, {MAX_LENGTH} can be kept: leave it out")
+            raise InputError(f"the image's {name} has {len(content)} bytes, {MAX_LENGTH} can be kept: leave it out")
         first = place == "front" or (place == "auto" and name == "icc_profile" and metadata.profile_matters)
         (front if first else back).append(Box(_KINDS[name], content))
     return front, back

@@ -1,4 +1,4 @@
-"""A codec under test on a folder of pictures: what `compass evaluate` runs, and the file that it writes.
+"""A codec under test on a folder of images: what `compass evaluate` runs, and the file that it writes.
 
 Finished rows are kept beside the output until all are there, so an evaluation that was interrupted goes on.
 """
@@ -20,7 +20,7 @@ from compass.evaluation.codecs.contract import LayerResult
 from compass.evaluation.metrics import ms_ssim
 from compass.evaluation.records import environment, write_record
 from compass.picture.fidelity import psnr
-from compass.picture.files import PICTURE_SUFFIXES, read_picture
+from compass.picture.files import IMAGE_SUFFIXES, read_image
 from compass.picture.pyramid import Pixels, Size, check_sizes, pyramid
 
 Row = dict[str, Any]
@@ -33,13 +33,13 @@ class Evaluation:
 
     folder: Path
     codec: str
-    scales: tuple[float, ...]  # of the picture, ascending
+    scales: tuple[float, ...]  # of the image, ascending
     qualities: tuple[float, ...] = ()  # none: the codec's own
     model: str | None = None
     truncate: bool = False  # sizes are cut off to whole pixels, as in the paper, instead of rounded
 
     def sizes(self, full: Size) -> list[Size]:
-        """Layer sizes of a picture. Raises InputError if they are none."""
+        """Layer sizes of an image. Raises InputError if they are none."""
         whole: Callable[[float], int] = (lambda x: int(x + 1e-9)) if self.truncate else round
         return check_sizes([(max(1, whole(full[0] * s)), max(1, whole(full[1] * s))) for s in self.scales], full)
 
@@ -47,7 +47,7 @@ class Evaluation:
 def evaluate(
     work: Evaluation, out: Path, command: str, processes: int = 1, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Any]:
-    """Measures every picture at every quality, or what of it is not in `out`'s folder yet, and writes `out`.
+    """Measures every image at every quality, or what of it is not in `out`'s folder yet, and writes `out`.
 
     progress is called with the rows done and the rows there are. Raises InputError on an unknown codec or an empty
     folder, UnavailableError if the codec cannot run here.
@@ -55,7 +55,7 @@ def evaluate(
     codec = registry.find(work.codec, work.model)
     settings = dict(codec.settings())
     qualities = work.qualities or tuple(codec.qualities)
-    paths = picture_paths(work.folder)
+    paths = image_paths(work.folder)
     head = {
         "name": codec.name,
         "description": "measured with compass evaluate",
@@ -87,14 +87,14 @@ def evaluate(
     return report
 
 
-def picture_paths(folder: Path) -> list[Path]:
-    """The pictures of a folder, by name. Raises InputError if there are none."""
+def image_paths(folder: Path) -> list[Path]:
+    """The images of a folder, by name. Raises InputError if there are none."""
     try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+        paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}") from None
     if not paths:
-        raise InputError(f"{folder} holds no pictures")
+        raise InputError(f"{folder} holds no images")
     return paths
 
 
@@ -130,9 +130,9 @@ def _measure_all(work: Evaluation, jobs: list[tuple[Path, float]], processes: in
 
 
 def measure(work: Evaluation, path: Path, quality: float) -> Row:
-    """One picture at one quality."""
-    picture = read_picture(path).convert("RGB")
-    targets = pyramid(picture, work.sizes(picture.size))
+    """One image at one quality."""
+    image = read_image(path).convert("RGB")
+    targets = pyramid(image, work.sizes(image.size))
     layers = registry.find(work.codec, work.model).code(targets, quality)
     rows = [_layer_row(layer, target) for layer, target in zip(layers, targets, strict=True)]
     return {"picture": path.name, "quality": quality, "layers": rows}
@@ -149,9 +149,9 @@ def _layer_row(layer: LayerResult, target: Pixels) -> Row:
         "accumulated_bytes": layer.accumulated_bytes,
         "payload_bytes": coded.payload_bytes,
         "bpp": _rounded(8 * layer.accumulated_bytes / (width * height), 6),
-        "psnr-rgb": _rounded(psnr(coded.picture, target), 4),
+        "psnr-rgb": _rounded(psnr(coded.image, target), 4),
         "psnr-rgb-float": _rounded(planes, 4),
-        "ms-ssim-rgb": _rounded(ms_ssim(coded.picture, target), 6),
+        "ms-ssim-rgb": _rounded(ms_ssim(coded.image, target), 6),
         "encoding_time": _rounded(coded.encoding_time, 4),
         "decoding_time": _rounded(coded.decoding_time, 4),
     }
@@ -162,7 +162,7 @@ def _rounded(value: float | None, digits: int) -> float | None:
 
 
 def summarise(rows: list[Row]) -> dict[str, Any]:
-    """Means over the pictures: of the last layer as CompressAI's files have them, and of every layer by quality."""
+    """Means over the images: of the last layer as CompressAI's files have them, and of every layer by quality."""
     means = []
     for quality in dict.fromkeys(row["quality"] for row in rows):
         group = [row["layers"] for row in rows if row["quality"] == quality]

@@ -1,4 +1,4 @@
-"""How alike two pictures look: multi-scale structural similarity."""
+"""How alike two images look: multi-scale structural similarity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MS_SSIM_MIN_SIDE = (_WINDOW - 1) * 2 ** (len(_WEIGHTS) - 1) + 1
 
 
 def ms_ssim(a: NDArray[np.generic], b: NDArray[np.generic]) -> float | None:
-    """Multi-scale SSIM (Wang, Simoncelli, Bovik 2003) of two pictures [H, W, C] in 0..255, mean over the channels.
+    """Multi-scale SSIM (Wang, Simoncelli, Bovik 2003) of two images [H, W, C] in 0..255, mean over the channels.
 
     Five scales, Gaussian windows of 11 with sigma 1.5, borders left out. None where a side is below 161, too small
     for the fifth scale.

@@ -57,7 +57,7 @@ def write_figure(figure: plt.Figure, path: Path) -> None:
 
 
 def curves(results: Sequence[Result], layer: int, title: str) -> str:
-    """One layer of several codecs, as the text of an SVG picture; published curves of whole pictures in grey."""
+    """One layer of several codecs, as the text of an SVG image; published curves of whole images in grey."""
     height = max(4.6, 0.3 + 0.175 * len(results))  # room for a line of the legend for each
     figure, axes = plt.subplots(figsize=(10.5, height), layout="constrained")
     for i, result in enumerate(result for result in results if result.reference):

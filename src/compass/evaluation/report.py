@@ -14,15 +14,15 @@ SUBJECT = "compass"
 
 
 def comparisons(results: Sequence[Result], qualities: Sequence[float] = ()) -> list[Section]:
-    """One section for every data set and pyramid on which more than one codec was evaluated, picture by picture.
+    """One section for every data set and pyramid on which more than one codec was evaluated, image by image.
 
     qualities: those of this project's codec that count in a BD-rate, see `Result.points`. Raises InputError if codecs
-    were measured on different pictures of a data set.
+    were measured on different images of a data set.
     """
     sections = []
     for group in group_by_pyramid(results):
         _check_same_pictures(group)
-        if len(group) > 1 and any(result.pictures for result in group):
+        if len(group) > 1 and any(result.images for result in group):
             sections.append(_comparison(group, [r for r in results if r.reference], qualities))
     return sections
 
@@ -39,11 +39,11 @@ def group_by_pyramid(results: Sequence[Result]) -> list[list[Result]]:
 
 
 def _check_same_pictures(group: list[Result]) -> None:
-    """Of recorded points the pictures may be unknown."""
-    known = [(r.name, {row["picture"] for row in r.pictures}) for r in group if r.pictures]
-    for name, pictures in known[1:]:
-        if pictures != known[0][1]:
-            raise InputError(f"the results of {known[0][0]} and {name} are of different pictures")
+    """Of recorded points the images may be unknown."""
+    known = [(r.name, {row["picture"] for row in r.images}) for r in group if r.images]
+    for name, images in known[1:]:
+        if images != known[0][1]:
+            raise InputError(f"the results of {known[0][0]} and {name} are of different images")
 
 
 def _comparison(group: list[Result], published: Sequence[Result], qualities: Sequence[float]) -> Section:

@@ -15,7 +15,7 @@ PUBLISHED = "published"
 
 
 class Curve(TypedDict):
-    """A result as a file of curves holds it: means over the pictures."""
+    """A result as a file of curves holds it: means over the images."""
 
     name: str
     source: str
@@ -28,7 +28,7 @@ class Curve(TypedDict):
 
 @dataclass(frozen=True)
 class Result:
-    """Rate and distortion of one codec on one data set, means over the pictures."""
+    """Rate and distortion of one codec on one data set, means over the images."""
 
     name: str
     source: str  # "measured", or "recorded" and when
@@ -37,7 +37,7 @@ class Result:
     settings: str
     qualities: tuple[float | str, ...]
     layers: tuple[Points, ...]  # smallest first; a point for every quality
-    pictures: tuple[dict[str, Any], ...] = ()  # rows of single pictures, where they are known
+    images: tuple[dict[str, Any], ...] = ()  # rows of single images, where they are known
 
     @property
     def reference(self) -> bool:
@@ -139,7 +139,7 @@ def _recorded(content: dict[str, Any]) -> Result:
 
 
 def _published(codec: dict[str, Any], content: dict[str, Any]) -> Result:
-    """A curve of whole pictures, as CompressAI publishes them."""
+    """A curve of whole images, as CompressAI publishes them."""
     points = list(zip(codec["bpp"], codec["psnr_rgb"], strict=True))
     data_set = content["dataset"].partition(" (")[0]
     qualities = tuple(float(k) for k in range(len(points)))

@@ -1,4 +1,4 @@
-"""Pictures for the report: every layer of a file, and crops of several codecs at the same number of bits."""
+"""Images for the report: every layer of a file, and crops of several codecs at the same number of bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.contract import LayeredCodec, LayerResult
 from compass.evaluation.document import Section
 from compass.picture.fidelity import psnr
-from compass.picture.files import read_picture
+from compass.picture.files import read_image
 from compass.picture.pyramid import Pixels, Size, pyramid, sizes_from_scales
 
 _SCALES = (1 / 4, 1 / 2, 1.0)
@@ -27,9 +27,9 @@ _SEARCH = 8  # steps towards the wanted number of bytes
 
 @dataclass(frozen=True)
 class PictureRow:
-    """Pictures beside one another with captions, on the page alone."""
+    """Images beside one another with captions, on the page alone."""
 
-    pictures: Sequence[tuple[Pixels, str]]
+    images: Sequence[tuple[Pixels, str]]
     lossless: bool
     enlarged: int = 1
 
@@ -38,7 +38,7 @@ class PictureRow:
 
     def html(self) -> str:
         figures = []
-        for pixels, caption in self.pictures:
+        for pixels, caption in self.images:
             data = base64.b64encode(_webp(pixels, self.lossless)).decode()
             width = pixels.shape[1] * self.enlarged
             image = f'<img width={width} src="data:image/webp;base64,{data}" alt="{html.escape(caption)}">'
@@ -55,16 +55,16 @@ def _webp(pixels: Pixels, lossless: bool) -> bytes:
 def all_layers(
     path: Path, counts: Sequence[int] = (3,), model: str | None = None, quality: float = 3.0
 ) -> list[Section]:
-    """The layers of files with as many of them as `counts` has, from 1/4 to the whole picture in equal ratios."""
-    picture = read_picture(path).convert("RGB")
+    """The layers of files with as many of them as `counts` has, from 1/4 to the whole image in equal ratios."""
+    image = read_image(path).convert("RGB")
     codec = registry.find("compass", model)
     sections = []
     for count in counts:
-        sizes = sizes_from_scales(picture.size, [4 ** (k / (count - 1) - 1) for k in range(count)])
-        targets = pyramid(picture, sizes)
+        sizes = sizes_from_scales(image.size, [4 ** (k / (count - 1) - 1) for k in range(count)])
+        targets = pyramid(image, sizes)
         layers = codec.code(targets, quality)
         shown = [
-            (x.coded.picture, _caption(x, target, size)) for x, target, size in zip(layers, targets, sizes, strict=True)
+            (x.coded.image, _caption(x, target, size)) for x, target, size in zip(layers, targets, sizes, strict=True)
         ]
         title = f"{path.name}, {count} layers, quality {quality:g}"
         sections.append(Section(title, [PictureRow(shown, lossless=False)]))
@@ -73,19 +73,19 @@ def all_layers(
 
 def crops(path: Path, codecs: Sequence[str], model: str | None = None, quality: float = 3.0) -> Section:
     """The liveliest part of the largest of three layers: original, this codec, and others at as many bits."""
-    picture = read_picture(path).convert("RGB")
-    targets = pyramid(picture, sizes_from_scales(picture.size, _SCALES))
+    image = read_image(path).convert("RGB")
+    targets = pyramid(image, sizes_from_scales(image.size, _SCALES))
     ours = registry.find("compass", model).code(targets, quality)
     window = _liveliest(targets[-1])
     shown = [(targets[-1][window], "original")]
     for name, layers in [("compass", ours), *((n, _at_bytes(n, targets, ours[-1].accumulated_bytes)) for n in codecs)]:
-        shown.append((layers[-1].coded.picture[window], f"{name}, {_caption(layers[-1], targets[-1])}"))
-    title = f"{path.name}, largest of three layers, at equal bits (PSNR: of the whole picture)"
+        shown.append((layers[-1].coded.image[window], f"{name}, {_caption(layers[-1], targets[-1])}"))
+    title = f"{path.name}, largest of three layers, at equal bits (PSNR: of the whole image)"
     return Section(title, [PictureRow(shown, lossless=True, enlarged=_SHOWN)])
 
 
 def _caption(layer: LayerResult, target: Pixels, size: Size | None = None) -> str:
-    text = f"{psnr(layer.coded.picture, target):.2f} dB, {layer.accumulated_bytes * 8 / 1000:.1f} kbit"
+    text = f"{psnr(layer.coded.image, target):.2f} dB, {layer.accumulated_bytes * 8 / 1000:.1f} kbit"
     return f"{size[0]}x{size[1]}, {text}" if size else text
 
 
@@ -108,9 +108,9 @@ def _at_bytes(name: str, targets: Sequence[Pixels], wanted: int) -> list[LayerRe
     return best
 
 
-def _liveliest(picture: Pixels) -> tuple[slice, slice]:
+def _liveliest(image: Pixels) -> tuple[slice, slice]:
     """The square with the largest variance of its brightness, on a grid of half its side."""
-    grey = picture.astype(np.float64).mean(axis=2)
+    grey = image.astype(np.float64).mean(axis=2)
     side = min(_CROP, *grey.shape)
     places = [
         (y, x)

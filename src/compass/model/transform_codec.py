@@ -59,12 +59,12 @@ class TransformCodec:
         for network in networks:
             network.prepare()
 
-    def analyse(self, picture: Floats, prediction: Floats | None = None) -> Floats:
+    def analyse(self, image: Floats, prediction: Floats | None = None) -> Floats:
         """y [M, h, w], before any gain, of an image [3, H, W] in [0, 1], or of what its prediction lacks.
 
         Networks that are conditional on the prediction see it too.
         """
-        x = picture if prediction is None else picture - prediction
+        x = image if prediction is None else image - prediction
         shape = (self.entropy_model.channels, *_latent_size(x.shape[1:]))
         return self._analysis({"x": x[None]} | _seen(prediction), shape)
 

@@ -33,5 +33,5 @@ class FactorizedCodec(nn.Module):
             step = 1.0 / self.gain(quality)
         y = self.g_a(x).float()
         bits = self.entropy_bottleneck.bits(y, step)
-        picture = self.g_s(self.entropy_bottleneck.quantise(y, step)).float()[:, :, : x.shape[2], : x.shape[3]]
-        return CodecOutput(picture, bits, torch.zeros_like(bits))
+        image = self.g_s(self.entropy_bottleneck.quantise(y, step)).float()[:, :, : x.shape[2], : x.shape[3]]
+        return CodecOutput(image, bits, torch.zeros_like(bits))

@@ -46,7 +46,7 @@ class DepthwiseBlock(nn.Module):
 
 
 class Condition(nn.Module):
-    """Features [B, C, h, w] at 1/8 resolution plus a linear view of a picture [B, 3, H, W], sides up to 8h x 8w.
+    """Features [B, C, h, w] at 1/8 resolution plus a linear view of an image [B, 3, H, W], sides up to 8h x 8w.
 
     Starts at zero: fresh, it passes the features on.
     """
@@ -58,12 +58,12 @@ class Condition(nn.Module):
         nn.init.zeros_(self.view.weight)
         nn.init.zeros_(self.view.bias)  # type: ignore[arg-type]
 
-    def forward(self, features: Tensor, picture: Tensor) -> Tensor:
-        return features + self.view(self.unshuffle(pad_to_multiple(picture, 16) - 0.5))
+    def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        return features + self.view(self.unshuffle(pad_to_multiple(image, 16) - 0.5))
 
 
 class Analysis(nn.Module):
-    """Picture [B, 3, H, W] -> y [B, M, ceil(H/16), ceil(W/16)]; `conditional` on another picture of the same size."""
+    """Image [B, 3, H, W] -> y [B, M, ceil(H/16), ceil(W/16)]; `conditional` on another image of the same size."""
 
     def __init__(self, channels: int, latent_channels: int, blocks: int, conditional: bool = False) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Analysis(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """y [B, M, h, w] -> picture [B, 3, 16h, 16w]; `conditional` on another picture of the same size."""
+    """y [B, M, h, w] -> image [B, 3, 16h, 16w]; `conditional` on another image of the same size."""
 
     def __init__(self, channels: int, latent_channels: int, blocks: int, conditional: bool = False) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def hyper_synthesis(hyper_channels: int, latent_channels: int, channels: int) ->
     """z [B, N, h, w] -> [B, 2M, 4h, 4w]. Only layers that `compass.entropy.operations` can run in integers.
 
     No neighbourhood at the resolution of z: training crops hold so few hyper-latents that the outer taps of a
-    kernel there would mostly see padding, and fail on whole pictures.
+    kernel there would mostly see padding, and fail on whole images.
     """
     return nn.Sequential(
         nn.Conv2d(hyper_channels, channels, 1),
@@ -151,7 +151,7 @@ def fast_transforms(
 ) -> Transforms:
     """down, up: blocks of the analysis and of the synthesis; hyper_width: channels inside h_a and h_s.
 
-    conditional: both transforms see a second picture, as the residual codec sees the prediction.
+    conditional: both transforms see a second image, as the residual codec sees the prediction.
     """
     return Transforms(
         g_a=Analysis(channels, latent_channels, down, conditional),

@@ -23,20 +23,20 @@ SCALE_MIN = 0.11
 class Transforms:
     """The four networks of a hyperprior codec. Strides: g_a 16, h_a 4; a size that does not divide is rounded up."""
 
-    g_a: nn.Module  # picture [B, 3, H, W] -> y [B, M, ceil(H/16), ceil(W/16)]
-    g_s: nn.Module  # y -> picture, at least H x W, to be cropped
+    g_a: nn.Module  # image [B, 3, H, W] -> y [B, M, ceil(H/16), ceil(W/16)]
+    g_s: nn.Module  # y -> image, at least H x W, to be cropped
     h_a: nn.Module  # y -> z [B, N, ceil(h/4), ceil(w/4)]
     h_s: nn.Module  # z -> [B, 2M, >= h, >= w]: scales first, then means
     latent_channels: int  # M
     hyper_channels: int  # N
     log_scale: bool  # h_s yields table levels (logarithmic) instead of standard deviations
-    conditional: bool = False  # g_a and g_s take a second picture, known to encoder and decoder
+    conditional: bool = False  # g_a and g_s take a second image, known to encoder and decoder
 
 
 class CodecOutput(NamedTuple):
     """Output of the forward pass of a codec network."""
 
-    picture: Tensor  # [B, 3, H, W]
+    image: Tensor  # [B, 3, H, W]
     bits_y: Tensor  # [B]
     bits_z: Tensor  # [B]
 
@@ -70,7 +70,7 @@ def _interpolate(table: Tensor, quality: Tensor) -> Tensor:
 
 
 class HyperpriorCodec(nn.Module):
-    """Codes a picture, or the residual of one, through a latent with a Gaussian conditional prior.
+    """Codes an image, or the residual of one, through a latent with a Gaussian conditional prior.
 
     With `variable_rate` a quality in [0, 6] must be given to `forward`; without it the codec has one fixed rate.
     """
@@ -93,7 +93,7 @@ class HyperpriorCodec(nn.Module):
         return self.gain(quality), self.gain.shift(quality)
 
     def forward(self, x: Tensor, quality: Tensor | None = None, context: Tensor | None = None) -> CodecOutput:
-        """x [B, 3, H, W], pictures in [0, 1] or residuals in [-1, 1]; quality [B]; context as x, if `conditional`.
+        """x [B, 3, H, W], images in [0, 1] or residuals in [-1, 1]; quality [B]; context as x, if `conditional`.
 
         In training mode the rate is that of noisy latents; the synthesis always sees rounded ones. Under autocast
         the transforms may run in half precision; latents, rates and the hyper-synthesis stay in float32.
@@ -105,8 +105,8 @@ class HyperpriorCodec(nn.Module):
         scales, means = self.gaussian(self.entropy_bottleneck.quantise(z), y.shape[2:], shift)
         y_hat = self.quantise(y, means)
         bits_y = gaussian_bits((add_noise(y) if self.training else y_hat) - means, scales)
-        picture = self.g_s(y_hat / gain, *seen).float()[:, :, : x.shape[2], : x.shape[3]]
-        return CodecOutput(picture, bits_y, self.entropy_bottleneck.bits(z))
+        image = self.g_s(y_hat / gain, *seen).float()[:, :, : x.shape[2], : x.shape[3]]
+        return CodecOutput(image, bits_y, self.entropy_bottleneck.bits(z))
 
     def quantise(self, y: Tensor, means: Tensor) -> Tensor:
         """Round y to integers around its means, with a straight-through gradient."""

@@ -18,7 +18,7 @@ Codec = HyperpriorCodec | FactorizedCodec
 class LayerOutput(NamedTuple):
     """One layer of a coded pyramid, differentiable."""
 
-    picture: Tensor  # [B, 3, H, W], unrounded
+    image: Tensor  # [B, 3, H, W], unrounded
     prediction: Tensor | None  # [B, 3, H, W]; None in the base layer
     bits_y: Tensor  # [B]
     bits_z: Tensor  # [B]
@@ -39,24 +39,24 @@ class CompassNet(nn.Module):
         self.base, self.predictor, self.residual = base, predictor, residual
 
     def predict(self, lower: Tensor, size: tuple[int, int]) -> Tensor:
-        """Prediction of a layer of `size` = (H, W) from the picture below it, [B, 3, h, w] in [0, 1]."""
+        """Prediction of a layer of `size` = (H, W) from the image below it, [B, 3, h, w] in [0, 1]."""
         assert self.predictor is not None
         rows = axis_tensors(lower.shape[2], size[0], lower.device)
         columns = axis_tensors(lower.shape[3], size[1], lower.device)
         return self.predictor(lower, rows, columns).float()
 
     def forward(self, pyramid: list[Tensor], qualities: list[Tensor | None]) -> list[LayerOutput]:
-        """Codes a pyramid of pictures [B, 3, H_k, W_k] in [0, 1], smallest first, each at its quality [B]."""
-        picture, bits_y, bits_z = self.base(pyramid[0], qualities[0])
-        layers = [LayerOutput(picture, None, bits_y, bits_z)]
+        """Codes a pyramid of images [B, 3, H_k, W_k] in [0, 1], smallest first, each at its quality [B]."""
+        image, bits_y, bits_z = self.base(pyramid[0], qualities[0])
+        layers = [LayerOutput(image, None, bits_y, bits_z)]
         for target, quality in zip(pyramid[1:], qualities[1:], strict=True):
             assert self.residual is not None
-            prediction = self.predict(quantise_picture(layers[-1].picture), (target.shape[2], target.shape[3]))
-            picture, bits_y, bits_z = self.residual(target - prediction, quality, prediction)
-            layers.append(LayerOutput(prediction + picture, prediction, bits_y, bits_z))
+            prediction = self.predict(quantise_image(layers[-1].image), (target.shape[2], target.shape[3]))
+            image, bits_y, bits_z = self.residual(target - prediction, quality, prediction)
+            layers.append(LayerOutput(prediction + image, prediction, bits_y, bits_z))
         return layers
 
 
-def quantise_picture(x: Tensor) -> Tensor:
+def quantise_image(x: Tensor) -> Tensor:
     """To the 8-bit values that a decoder hands to the next layer; the gradient passes."""
     return torch.clamp(round_ste(x * 255.0) / 255.0, 0.0, 1.0)

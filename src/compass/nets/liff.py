@@ -68,7 +68,7 @@ class RDN(nn.Module):
 
 
 def unfold_features(encoder: nn.Module, x: Tensor) -> Tensor:
-    """Unfolded 3x3 neighbourhoods of a picture's features: [B, 3, h, w] in [0, 1] -> [B, 9F, h, w]."""
+    """Unfolded 3x3 neighbourhoods of an image's features: [B, 3, h, w] in [0, 1] -> [B, 9F, h, w]."""
     u = F.unfold(encoder(2.0 * x - 1.0), 3, padding=1)
     return u.reshape(x.shape[0], -1, x.shape[2], x.shape[3])
 

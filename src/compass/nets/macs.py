@@ -30,7 +30,7 @@ def _elementwise(*_: Any, out_shape: Any, **__: Any) -> int:
 
 
 def decode_macs(codec: Codec, height: int, width: int) -> int:
-    """g_s, and of a hyperprior codec h_s, for a picture of this size."""
+    """g_s, and of a hyperprior codec h_s, for an image of this size."""
     y = torch.zeros(1, codec.latent_channels, -(-height // 16), -(-width // 16))
     macs = count_macs(lambda: codec.g_s(y, *_context(codec, height, width)))
     if isinstance(codec, HyperpriorCodec):

@@ -21,7 +21,7 @@ class AxisTensors(NamedTuple):
     phase: Tensor  # [out]
     cubic_index: Tensor  # [out, 4]
     cubic_weight: Tensor  # [out, 4]
-    size: int | Tensor  # pixels of the smaller picture on this axis
+    size: int | Tensor  # pixels of the smaller image on this axis
     log_ratio: Tensor  # [1] natural log of out / size
 
 

@@ -66,13 +66,13 @@ class FactorizedPrior(nn.Module):
         return round_ste((z - self.medians) / step) * step + self.medians
 
     def bits(self, z: Tensor, step: Tensor | float = 1.0) -> Tensor:
-        """Bits per picture [B]: of noisy values in training, of rounded ones otherwise."""
+        """Bits per image [B]: of noisy values in training, of rounded ones otherwise."""
         noisy = add_noise(z, step) if self.training else self.quantise(z, step)
         return -torch.log2(self.likelihood(noisy, step)).sum(dim=(1, 2, 3))
 
 
 def gaussian_bits(residual: Tensor, scales: Tensor) -> Tensor:
-    """Bits per picture [B] of values (noisy or rounded) less their means, under zero-mean Gaussians."""
+    """Bits per image [B] of values (noisy or rounded) less their means, under zero-mean Gaussians."""
     magnitude = residual.abs()
     upper = torch.erfc((magnitude - 0.5) / scales * math.sqrt(0.5))
     lower = torch.erfc((magnitude + 0.5) / scales * math.sqrt(0.5))

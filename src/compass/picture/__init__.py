@@ -1,1 +1,1 @@
-"""Pixels in and out: picture files, the pyramid of layer sizes, sampling coordinates."""
+"""Pixels in and out: image files, the pyramid of layer sizes, sampling coordinates."""

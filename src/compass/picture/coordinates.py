@@ -1,4 +1,4 @@
-"""Where the pixels of a larger picture lie on the grid of a smaller one, along one axis.
+"""Where the pixels of a larger image lie on the grid of a smaller one, along one axis.
 
 All coordinates are half-pixel centred, as in Pillow's resampling: output pixel i of n lies at
 u = (i + 0.5) * m / n - 0.5 on the axis of the m input pixels.
@@ -17,7 +17,7 @@ class AxisGrid(NamedTuple):
 
     nearest: NDArray[np.int64]  # [out] index of the nearest input pixel
     phase: NDArray[np.float32]  # [out] position relative to it, in input pixels, within [-0.5, 0.5]
-    cubic_index: NDArray[np.int64]  # [out, 4] input pixels under the bicubic kernel, clamped to the picture
+    cubic_index: NDArray[np.int64]  # [out, 4] input pixels under the bicubic kernel, clamped to the image
     cubic_weight: NDArray[np.float32]  # [out, 4] their weights, summing to one
 
 

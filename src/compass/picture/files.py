@@ -25,33 +25,33 @@ _WRITTEN = {
     ".ppm": "PPM",
     ".pgm": "PPM",
 }
-PICTURE_SUFFIXES = frozenset(_WRITTEN)
+IMAGE_SUFFIXES = frozenset(_WRITTEN)
 _OPAQUE = ("BMP", "PPM")
 
 
-def read_picture(path: Path) -> Image.Image:
+def read_image(path: Path) -> Image.Image:
     """Read an image file and convert it by `to_codable`.
 
-    Raises InputError if it is missing, no picture, damaged or too large.
+    Raises InputError if it is missing, no image, damaged or too large.
     """
     if path == STANDARD:
-        return picture_of_bytes(read_bytes(path), "standard input")
+        return image_of_bytes(read_bytes(path), "standard input")
     return _read(path, str(path))
 
 
-def picture_of_bytes(data: bytes, name: str) -> Image.Image:
-    """Read an image from the content of a file, as `read_picture` does; `name` is for its messages."""
+def image_of_bytes(data: bytes, name: str) -> Image.Image:
+    """Read an image from the content of a file, as `read_image` does; `name` is for its messages."""
     return _read(io.BytesIO(data), name)
 
 
 def _read(source: Path | IO[bytes], name: str) -> Image.Image:
     try:
-        with Image.open(source) as picture:
-            warn_of_lost_bits(picture)
-            picture.load()
-            return to_codable(picture)
+        with Image.open(source) as image:
+            warn_of_lost_bits(image)
+            image.load()
+            return to_codable(image)
     except UnidentifiedImageError:
-        raise InputError(f"{name} is not a picture that can be read") from None
+        raise InputError(f"{name} is not an image that can be read") from None
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: {error}") from None
     except InputError as error:
@@ -68,24 +68,24 @@ def format_of(path: Path) -> str:
         return _WRITTEN[path.suffix.lower()]
     except KeyError:
         wrong = path.suffix or "a file without an extension"
-        raise InputError(f"{path}: pictures cannot be written as {wrong}, only as {', '.join(_WRITTEN)}") from None
+        raise InputError(f"{path}: images cannot be written as {wrong}, only as {', '.join(_WRITTEN)}") from None
 
 
-def write_picture(picture: Image.Image, path: Path, replace: bool = True) -> None:
-    """Writes a picture and its metadata in the format of the file's extension, PNG for standard output.
+def write_image(image: Image.Image, path: Path, replace: bool = True) -> None:
+    """Writes an image and its metadata in the format of the file's extension, PNG for standard output.
 
     Raises InputError if it does not fit that format, or if the file cannot be written; see `atomic_writer`.
     """
-    write_bytes(picture_bytes(picture, path), path, replace)
+    write_bytes(image_bytes(image, path), path, replace)
 
 
-def picture_bytes(picture: Image.Image, path: Path) -> bytes:
+def image_bytes(image: Image.Image, path: Path) -> bytes:
     """Encode an image, its metadata included, in the format of the extension of `path`. Raises InputError."""
     buffer, kind = io.BytesIO(), format_of(path)
-    if picture.mode.endswith("A") and kind in _OPAQUE:
-        raise InputError(f"{path}: the picture has opacity, which {kind} cannot hold")
+    if image.mode.endswith("A") and kind in _OPAQUE:
+        raise InputError(f"{path}: the image has alpha, which {kind} cannot hold")
     try:
-        picture.save(buffer, kind, **Metadata.of(picture).save_options(kind))
+        image.save(buffer, kind, **Metadata.of(image).save_options(kind))
     except EXIF_ERRORS as error:
-        raise InputError(f"{path}: the picture cannot be written in this format: {error}") from None
+        raise InputError(f"{path}: the image cannot be written in this format: {error}") from None
     return buffer.getvalue()

@@ -16,7 +16,7 @@ from compass.errors import warn
 _EXIF_PREFIX = b"Exif\0\0"  # of JPEG's segment, not of the data
 _PNG_XMP, _TIFF_XMP = "XML:com.adobe.xmp", 700
 _ORIENTATION = 0x0112
-# Of a TIFF file's tags, what describes the picture and not the file; then the directories of EXIF and GPS.
+# Of a TIFF file's tags, what describes the image and not the file; then the directories of EXIF and GPS.
 _DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 _DIRECTORIES = (0x8769, 0x8825)
 EXIF_ERRORS = (SyntaxError, struct.error, TypeError, ValueError, KeyError, OSError, OverflowError, AttributeError)
@@ -31,9 +31,9 @@ class Metadata:
     xmp: bytes | None = None
 
     @classmethod
-    def of(cls, picture: Image.Image) -> Metadata:
+    def of(cls, image: Image.Image) -> Metadata:
         """The metadata in the `info` of a Pillow image, checked as by `checked`."""
-        info = picture.info
+        info = image.info
         xmp = info["xmp"] if "xmp" in info else info.get(_PNG_XMP)
         return cls.checked(info.get("icc_profile"), info.get("exif"), xmp.encode() if isinstance(xmp, str) else xmp)
 
@@ -74,7 +74,7 @@ class Metadata:
 
     @property
     def profile_matters(self) -> bool:
-        """Whether the picture looks wrong to a program that takes it for sRGB."""
+        """Whether the image looks wrong to a program that takes it for sRGB."""
         if self.icc_profile is None:
             return False
         try:
@@ -86,16 +86,16 @@ class Metadata:
 
 
 def replace_info(info: dict[Any, Any], metadata: Metadata) -> None:
-    """Puts metadata in place of what a picture's `info` has of it."""
+    """Puts metadata in place of what an image's `info` has of it."""
     for name in ("icc_profile", "exif", "xmp", _PNG_XMP):
         info.pop(name, None)
     info.update(metadata.as_info)
 
 
-def exif_of_tags(picture: Image.Image) -> bytes | None:
-    """EXIF of a picture that has it in the tags of its file (TIFF) or in a text (some PNG), not in its `info`."""
+def exif_of_tags(image: Image.Image) -> bytes | None:
+    """EXIF of an image that has it in the tags of its file (TIFF) or in a text (some PNG), not in its `info`."""
     try:
-        tags = picture.getexif()
+        tags = image.getexif()
         kept = Image.Exif()
         for tag in _DESCRIPTIVE:
             if tag in tags:

@@ -1,4 +1,4 @@
-"""From any of Pillow's modes to those that are coded: RGB and grey of 8 bits, each with or without opacity."""
+"""From any of Pillow's modes to those that are coded: RGB and grey of 8 bits, each with or without alpha."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from compass.errors import InputError, warn
 from compass.picture.metadata import EXIF_ERRORS, Metadata, exif_of_tags, replace_info
 
 CODABLE = ("RGB", "L", "RGBA", "LA")
-# Where a picture has one colour for "transparent" the opacity is made of it.
+# Where an image has one colour for "transparent" the alpha is made of it.
 _WITH_TRANSPARENT_COLOUR = {"P": "RGBA", "RGB": "RGBA", "L": "LA", "1": "LA"}
 _CONVERTED = {
     "1": "L",
@@ -24,74 +24,74 @@ _CONVERTED = {
     "HSV": "RGB",
 }
 _BY_PROFILE = ("CMYK", "LAB")
-_LOST_BITS = "the picture has 16 bits a channel and is coded with 8"
+_LOST_BITS = "the image has 16 bits a channel and is coded with 8"
 
 
-def to_codable(picture: Image.Image) -> Image.Image:
-    """The picture upright, in a mode of `CODABLE`, its metadata in `info`; opacity that is full everywhere is dropped.
+def to_codable(image: Image.Image) -> Image.Image:
+    """The image upright, in a mode of `CODABLE`, its metadata in `info`; alpha that is full everywhere is dropped.
 
     Warns where 16 bits become 8. Raises InputError if the mode cannot be converted without guessing.
     """
-    if 0 in picture.size:
-        raise InputError("the picture has no pixels")
-    picture = _upright(picture)
-    if picture.mode.startswith("I;16") or picture.mode == "I":
-        picture = _to_8_bits(picture)
-    elif picture.mode in _BY_PROFILE:
-        picture = _by_profile(picture)
-    if "transparency" in picture.info and picture.mode in _WITH_TRANSPARENT_COLOUR:
-        picture = picture.convert(_WITH_TRANSPARENT_COLOUR[picture.mode])
-    elif picture.mode in _CONVERTED:
-        picture = picture.convert(_CONVERTED[picture.mode])
-    if picture.mode not in CODABLE:
-        raise InputError(f"pictures of mode {picture.mode} cannot be coded: convert it to RGB or grey first")
-    if picture.mode.endswith("A") and picture.getextrema()[-1] == (255, 255):
-        picture = picture.convert(picture.mode[:-1])
-    return picture
+    if 0 in image.size:
+        raise InputError("the image has no pixels")
+    image = _upright(image)
+    if image.mode.startswith("I;16") or image.mode == "I":
+        image = _to_8_bits(image)
+    elif image.mode in _BY_PROFILE:
+        image = _by_profile(image)
+    if "transparency" in image.info and image.mode in _WITH_TRANSPARENT_COLOUR:
+        image = image.convert(_WITH_TRANSPARENT_COLOUR[image.mode])
+    elif image.mode in _CONVERTED:
+        image = image.convert(_CONVERTED[image.mode])
+    if image.mode not in CODABLE:
+        raise InputError(f"images of mode {image.mode} cannot be coded: convert it to RGB or grey first")
+    if image.mode.endswith("A") and image.getextrema()[-1] == (255, 255):
+        image = image.convert(image.mode[:-1])
+    return image
 
 
-def _upright(picture: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
     """A copy with its EXIF orientation applied, and all metadata in `info`."""
-    exif = picture.info.get("exif") or exif_of_tags(picture)
+    exif = image.info.get("exif") or exif_of_tags(image)
     try:
-        upright = ImageOps.exif_transpose(picture)
+        upright = ImageOps.exif_transpose(image)
     except EXIF_ERRORS:  # an orientation that cannot be read: `Metadata` will say so
-        upright = Image.Image.copy(picture)
+        upright = Image.Image.copy(image)
     if exif is not None:
         upright.info["exif"] = exif
     replace_info(upright.info, Metadata.of(upright))
     return upright
 
 
-def warn_of_lost_bits(picture: Image.Image) -> None:
+def warn_of_lost_bits(image: Image.Image) -> None:
     """Warns if Pillow, when it loads the pixels, will cut 16 bits of colour to 8."""
-    if any(";16" in str(tile[3]) for tile in getattr(picture, "tile", [])) and not picture.mode.startswith("I"):
+    if any(";16" in str(tile[3]) for tile in getattr(image, "tile", [])) and not image.mode.startswith("I"):
         warn(_LOST_BITS)
 
 
-def _to_8_bits(picture: Image.Image) -> Image.Image:
-    values = np.asarray(picture).astype(np.int64)
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
-        raise InputError("pictures with grey levels outside 0 to 65535 cannot be coded")
+        raise InputError("images with grey levels outside 0 to 65535 cannot be coded")
     warn(_LOST_BITS)
     converted = Image.fromarray(((values + 128) // 257).astype(np.uint8))
-    converted.info = dict(picture.info)
+    converted.info = dict(image.info)
     transparent = converted.info.pop("transparency", None)
     if transparent is not None:
         converted.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return converted
 
 
-def _by_profile(picture: Image.Image) -> Image.Image:
-    profile = picture.info.get("icc_profile")
+def _by_profile(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
     if not profile:
-        raise InputError(f"pictures of mode {picture.mode} without a colour profile cannot be coded")
+        raise InputError(f"images of mode {image.mode} without a colour profile cannot be coded")
     try:
         converted = ImageCms.profileToProfile(
-            picture, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
         )
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
-        raise InputError(f"the colour profile of this {picture.mode} picture cannot be used: {error}") from None
+        raise InputError(f"the colour profile of this {image.mode} image cannot be used: {error}") from None
     assert converted is not None
-    converted.info = {key: value for key, value in picture.info.items() if key != "icc_profile"}
+    converted.info = {key: value for key, value in image.info.items() if key != "icc_profile"}
     return converted

@@ -1,4 +1,4 @@
-"""Training pictures, held as uint8 in the memory of the device that trains; crops are drawn there."""
+"""Training images, held as uint8 in the memory of the device that trains; crops are drawn there."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from torch import Tensor
 
 from compass.errors import InputError, warn
 from compass.files import read_bytes
-from compass.picture.files import PICTURE_SUFFIXES, picture_of_bytes
-from compass.training.draws import Draws
+from compass.picture.files import IMAGE_SUFFIXES, image_of_bytes
+from compass.training.rng import StepRNG
 
-_REDUCTIONS = (1.0, 1.5, 2.0, 3.0)  # extra downscales of every picture: sharper content, as in small layers
+_REDUCTIONS = (1.0, 1.5, 2.0, 3.0)  # extra downscales of every image: sharper content, as in small layers
 
 
-def read_pictures(sources: list[Path], limit: int | None = None) -> Iterator[Image.Image]:
-    """RGB pictures from folders (searched recursively), tar shards or single files, in name order.
+def read_images(sources: list[Path], limit: int | None = None) -> Iterator[Image.Image]:
+    """RGB images from folders (searched recursively), tar shards or single files, in name order.
 
     They are read as the codec reads them: upright, 16 bits scaled to 8. One that cannot be read is left out, with a
-    warning. Raises InputError if a source is missing or cannot be read, or if none of them holds a picture.
+    warning. Raises InputError if a source is missing or cannot be read, or if none of them holds an image.
     """
     files = (file for source in sources for file in _files(source))
     found = False
     with ThreadPoolExecutor() as pool:
-        for picture in pool.map(_decode, itertools.islice(files, limit)):
-            if isinstance(picture, InputError):
-                warn(f"{picture}: it is left out")
+        for image in pool.map(_decode, itertools.islice(files, limit)):
+            if isinstance(image, InputError):
+                warn(f"{image}: it is left out")
             else:
                 found = True
-                yield picture
+                yield image
     if not found:
-        raise InputError(f"no pictures in {', '.join(map(str, sources))}")
+        raise InputError(f"no images in {', '.join(map(str, sources))}")
 
 
 def _decode(file: tuple[str, bytes]) -> Image.Image | InputError:
     name, data = file
     try:
-        return picture_of_bytes(data, name).convert("RGB")
+        return image_of_bytes(data, name).convert("RGB")
     except InputError as error:
         return error
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the picture files of a source; other files are not read."""
+    """Names and contents of the image files of a source; other files are not read."""
     if source.is_dir():
         for path in sorted(p for p in source.rglob("*") if p.is_file()):
-            if path.suffix == ".tar" or _is_picture(path.name):
+            if path.suffix == ".tar" or _is_image(path.name):
                 yield from _files(path)
     elif source.suffix == ".tar":
         try:
             with tarfile.open(source) as shard:
                 for member in shard:
-                    file = shard.extractfile(member) if member.isfile() and _is_picture(member.name) else None
+                    file = shard.extractfile(member) if member.isfile() and _is_image(member.name) else None
                     if file is not None:
                         yield f"{source}: {member.name}", file.read()
         except (tarfile.TarError, OSError) as error:
@@ -70,34 +70,34 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
         raise InputError(f"{source} does not exist")
 
 
-def _is_picture(name: str) -> bool:
-    return PurePath(name).suffix.lower() in PICTURE_SUFFIXES
+def _is_image(name: str) -> bool:
+    return PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 class Crops:
-    """Random crops with flips from pictures and reduced copies of them, all in one flat array on the device."""
+    """Random crops with flips from images and reduced copies of them, all in one flat array on the device."""
 
-    def __init__(self, pictures: Iterator[Image.Image], smallest: int, device: torch.device) -> None:
-        """Keeps every reduction of a picture that is at least `smallest` pixels on both sides."""
+    def __init__(self, images: Iterator[Image.Image], smallest: int, device: torch.device) -> None:
+        """Keeps every reduction of an image that is at least `smallest` pixels on both sides."""
         self.device = device
         with ThreadPoolExecutor() as pool:
-            reductions = list(pool.map(lambda picture: _reductions(picture, smallest), pictures))
+            reductions = list(pool.map(lambda image: _reductions(image, smallest), images))
         levels = [[pixels for pixels in level if pixels is not None] for level in zip(*reductions, strict=True)]
         levels = [level for level in levels if level]
         if not levels:
-            raise InputError(f"no training picture is {smallest} pixels wide and high")
+            raise InputError(f"no training image is {smallest} pixels wide and high")
         kept = [pixels for level in levels for pixels in level]
         self._bytes = torch.from_numpy(np.concatenate([pixels.ravel() for pixels in kept])).to(device)
         starts = np.cumsum([0] + [pixels.size for pixels in kept[:-1]])
         table = [(start, *pixels.shape[:2]) for start, pixels in zip(starts, kept, strict=True)]
-        self._table = torch.tensor(table, device=device)  # [pictures, 3]: first byte, height, width
+        self._table = torch.tensor(table, device=device)  # [images, 3]: first byte, height, width
         counts = np.array([len(level) for level in levels])
         self._first = torch.from_numpy(np.cumsum(counts) - counts).to(device)  # of each level, in the table
         self._count = torch.from_numpy(counts).to(device)
 
-    def draw(self, count: int, size: int, draws: Draws) -> Tensor:
-        """[count, 3, size, size] in [0, 1], channels last; half of the crops from unreduced pictures."""
-        u = draws.uniform(count, 6)
+    def draw(self, count: int, size: int, rng: StepRNG) -> Tensor:
+        """[count, 3, size, size] in [0, 1], channels last; half of the crops from unreduced images."""
+        u = rng.uniform(count, 6)
         levels = len(self._count)
         level = torch.where(u[:, 0] < 0.5, 1 + _pick(u[:, 1], levels - 1), 0) if levels > 1 else u[:, 0].long() * 0
         start, height, width = self._table[self._first[level] + _pick(u[:, 2], self._count[level])].unbind(1)
@@ -111,11 +111,11 @@ class Crops:
         return self._bytes[index].permute(0, 3, 1, 2).float() / 255.0
 
 
-def _reductions(picture: Image.Image, smallest: int) -> list[NDArray[np.uint8] | None]:
+def _reductions(image: Image.Image, smallest: int) -> list[NDArray[np.uint8] | None]:
     """Copies of an image at each of `_REDUCTIONS`; None where a side would be below `smallest`."""
-    sizes = [(round(picture.width / factor), round(picture.height / factor)) for factor in _REDUCTIONS]
+    sizes = [(round(image.width / factor), round(image.height / factor)) for factor in _REDUCTIONS]
     return [
-        np.asarray(picture if size == picture.size else picture.resize(size, Image.Resampling.BICUBIC))
+        np.asarray(image if size == image.size else image.resize(size, Image.Resampling.BICUBIC))
         if min(size) >= smallest else None
         for size in sizes
     ]  # fmt: skip

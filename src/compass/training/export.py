@@ -71,10 +71,10 @@ def round_to_half(net: nn.Module) -> None:
 
 def codec_members(codec: Codec, part: str) -> dict[str, bytes]:
     """Members of the model file for one codec, "base" or "residual"."""
-    picture, y = torch.zeros(1, 3, 120, 116), torch.zeros(1, codec.latent_channels, 8, 8)
-    context = {"prediction": picture} if isinstance(codec, HyperpriorCodec) and codec.conditional else {}
+    image, y = torch.zeros(1, 3, 120, 116), torch.zeros(1, codec.latent_channels, 8, 8)
+    context = {"prediction": image} if isinstance(codec, HyperpriorCodec) and codec.conditional else {}
     members = {
-        f"encoder/{part}/analysis.onnx": _graph(codec.g_a, {"x": picture} | context, "y"),
+        f"encoder/{part}/analysis.onnx": _graph(codec.g_a, {"x": image} | context, "y"),
         f"decoder/{part}/synthesis.onnx": _graph(codec.g_s, {"y": y} | context, "x"),
     }
     if isinstance(codec, HyperpriorCodec):

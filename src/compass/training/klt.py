@@ -15,11 +15,11 @@ from compass.nets.fast import Analysis, Synthesis
 KLT_LAYERS = ("g_a.enter", "g_a.leave", "g_s.enter", "g_s.leave")
 KLT_RATE_FACTOR = 0.2  # these start near a good place: at the full learning rate they leave it first
 
-_MEAN = 0.5  # of a picture; residuals have none
+_MEAN = 0.5  # of an image; residuals have none
 
 
 def start_from_klt(codec: nn.Module, samples: Tensor, mean: float = _MEAN) -> None:
-    """Sets g_a and g_s of a `fast` codec from sample pictures [B, 3, H, W], sides divisible by 16."""
+    """Sets g_a and g_s of a `fast` codec from sample images [B, 3, H, W], sides divisible by 16."""
     g_a, g_s = codec.g_a, codec.g_s
     if not isinstance(g_a, Analysis) or not isinstance(g_s, Synthesis):
         raise TypeError("only the transforms of the fast profile start from a KLT")
@@ -44,7 +44,7 @@ def start_from_klt(codec: nn.Module, samples: Tensor, mean: float = _MEAN) -> No
 
 
 def recentre_for_residuals(codec: nn.Module) -> None:
-    """Lets a `fast` codec trained on pictures start as a residual codec: x means 0.5 + x from here on."""
+    """Lets a `fast` codec trained on images start as a residual codec: x means 0.5 + x from here on."""
     g_a, g_s = codec.g_a, codec.g_s
     if not isinstance(g_a, Analysis) or not isinstance(g_s, Synthesis):
         return

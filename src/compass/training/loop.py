@@ -20,8 +20,8 @@ from torch.utils.tensorboard import SummaryWriter
 from compass.errors import InputError
 from compass.files import atomic_writer
 from compass.training.data import Crops
-from compass.training.draws import Draws
-from compass.training.machine import Machine
+from compass.training.device import TrainingDevice
+from compass.training.rng import StepRNG
 from compass.training.stages import Figures, Metrics, Stage
 
 _CLOCK_EVERY = 10  # steps: reading the clock makes processes agree on it, and a device wait
@@ -58,10 +58,10 @@ class Trainer:
     """
 
     def __init__(
-        self, stage: Stage, crops: Crops, valid: list[Tensor], schedule: Schedule, run: Path, machine: Machine
+        self, stage: Stage, crops: Crops, valid: list[Tensor], schedule: Schedule, run: Path, device: TrainingDevice
     ) -> None:
         self.stage, self.crops, self.valid, self.schedule, self.run = stage, crops, valid, schedule, run
-        self.machine, self.first = machine, machine.share.rank == 0
+        self.device, self.first = device, device.share.rank == 0
         torch.backends.cudnn.benchmark = stage.fixed_shapes  # looks for the fastest kernels once per shape
         named = [(name, p) for name, p in stage.trained.named_parameters() if p.requires_grad]
         self.parameters = [p for _, p in named]
@@ -78,9 +78,9 @@ class Trainer:
         if self.checkpoint.exists():
             self._load()
         else:
-            stage.warm_start(crops, self._draws(0))
+            stage.warm_start(crops, self._rng(0))
             self.averages = copy.deepcopy(stage.trained.state_dict())
-        self.loss: nn.Module = stage if machine.share.count == 1 else DistributedDataParallel(stage)
+        self.loss: nn.Module = stage if device.share.count == 1 else DistributedDataParallel(stage)
 
     def train(
         self,
@@ -95,8 +95,8 @@ class Trainer:
         Returns the last figures.
         """
         log = SummaryWriter(str(self.run)) if self.first else None
-        peak, flops = self.machine.peak_flops(), self._count_flops()
-        if self.machine.compile:  # only now: the operations of compiled code cannot be counted
+        peak, flops = self.device.peak_flops(), self._count_flops()
+        if self.device.compile:  # only now: the operations of compiled code cannot be counted
             self.stage.compile_parts()
         saved = validated = begun = self.seconds
         mark, mark_step = self.seconds, self.step
@@ -106,15 +106,15 @@ class Trainer:
             self.step += 1
             if self.step % _CLOCK_EVERY and self.step % log_every and self.step != self.schedule.steps:
                 continue
-            self.machine.wait()
+            self.device.wait()
             before, now = now, time.monotonic()
-            self.seconds = self.machine.agree(self.seconds + now - before)
+            self.seconds = self.device.agree(self.seconds + now - before)
             if self.step % log_every == 0:
                 speed = (self.step - mark_step) / (self.seconds - mark)
                 mark, mark_step = self.seconds, self.step
-                pixels = self.stage.batch * self.machine.share.count * self.stage.crop**2
+                pixels = self.stage.batch * self.device.share.count * self.stage.crop**2
                 speeds = {"steps_per_s": speed, "pixels_per_s": speed * pixels, "mfu": speed * flops / peak}
-                means = dict(zip(figures, self.machine.mean(list(figures.values())), strict=True))
+                means = dict(zip(figures, self.device.mean(list(figures.values())), strict=True))
                 self._report(log, "train", means | speeds, progress)
             if self.seconds - saved > save_every:
                 self.save()
@@ -132,8 +132,8 @@ class Trainer:
             log.close()
         return metrics
 
-    def _draws(self, step: int) -> Draws:
-        return Draws(self.schedule.seed, step, self.machine.device, self.machine.share)
+    def _rng(self, step: int) -> StepRNG:
+        return StepRNG(self.schedule.seed, step, self.device.torch_device, self.device.share)
 
     def _step(self, progress: float) -> Figures:
         for group in self.optimiser.param_groups:
@@ -152,9 +152,9 @@ class Trainer:
         return {"loss": loss.detach(), **figures, "gradient": norm}
 
     def _backward(self, step: int, module: nn.Module) -> tuple[Tensor, Figures]:
-        draws = self._draws(step)
-        with self.machine.autocast():
-            loss, figures = module(self.crops, draws)
+        rng = self._rng(step)
+        with self.device.autocast():
+            loss, figures = module(self.crops, rng)
         loss.backward()
         return loss, figures
 
@@ -169,7 +169,7 @@ class Trainer:
         return counter.get_total_flops() / steps
 
     def validate(self) -> Metrics:
-        """Figures of the averaged weights on the validation pictures; none but in the first process."""
+        """Figures of the averaged weights on the validation images; none but in the first process."""
         if not (self.valid and self.first):
             return {}
         with self.averaged(), torch.no_grad():

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from compass.errors import CompassError, InputError
 from compass.nets.layered import CompassNet
 from compass.nets.profiles import PROFILES
-from compass.training.data import Crops, read_pictures
+from compass.training.data import Crops, read_images
+from compass.training.device import TrainingDevice, close_device, open_device
 from compass.training.klt import recentre_for_residuals
 from compass.training.loop import Schedule, Trainer
-from compass.training.machine import Machine, close_machine, open_machine
 from compass.training.restore import is_model, weights_of_model
 from compass.training.stages import BaseStage, EnhancementStage, Metrics, PredictorStage, Stage
 
@@ -39,9 +39,9 @@ class Run:
     batch: int
     starts: list[str]  # weights to start from, see `load_parts`
     threads: int = 1
-    limit: int | None = None  # pictures to read
+    limit: int | None = None  # images to read
     quality: float | None = None  # the only one to train; None for all
-    precision: str | None = None  # of `compass.training.machine.PRECISIONS`; None for the device's
+    precision: str | None = None  # of `compass.training.device.PRECISIONS`; None for the device's
     compile: bool = False
     pause: float | None = None  # minutes after which to stop, to be resumed
 
@@ -97,26 +97,26 @@ def _load(module: nn.Module, weights: dict[str, Tensor]) -> bool:
 
 def train(run: Run) -> Metrics:
     """Runs, or resumes, the stage until its budget is spent; writes checkpoint.pt and weights.pt in its folder."""
-    machine = open_machine(run.precision, run.threads, run.compile)
+    device = open_device(run.precision, run.threads, run.compile)
     try:
         torch.manual_seed(run.schedule.seed)
         net = build(run.profile)
         load_parts(net, run.starts)
-        return make_trainer(run, net, machine).train(run.pause)
+        return make_trainer(run, net, device).train(run.pause)
     finally:
-        close_machine()
+        close_device()
 
 
-def make_trainer(run: Run, net: CompassNet, machine: Machine) -> Trainer:
-    """The stage of a run with its pictures read, ready to train `net` in place."""
-    net.to(machine.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+def make_trainer(run: Run, net: CompassNet, device: TrainingDevice) -> Trainer:
+    """The stage of a run with its images read, ready to train `net` in place."""
+    net.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     net.requires_grad_(False)
     stage = make_stage(run, net)
     for name, parameter in stage.trained.named_parameters():
         parameter.requires_grad_(not name.endswith("quantiles"))
-    valid = [_tensor(picture, machine.device) for picture in read_pictures(run.valid)] if run.valid else []
-    crops = Crops(read_pictures(run.data, run.limit), run.crop, machine.device)
-    return Trainer(stage, crops, valid, run.schedule, run.folder, machine)
+    valid = [_tensor(image, device.torch_device) for image in read_images(run.valid)] if run.valid else []
+    crops = Crops(read_images(run.data, run.limit), run.crop, device.torch_device)
+    return Trainer(stage, crops, valid, run.schedule, run.folder, device)
 
 
 def make_stage(run: Run, net: CompassNet) -> Stage:
@@ -133,6 +133,6 @@ def make_stage(run: Run, net: CompassNet) -> Stage:
     return EnhancementStage(net, run.crop, run.batch, run.quality, joint=run.stage == "joint")
 
 
-def _tensor(picture: Image.Image, device: torch.device) -> Tensor:
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None]
+def _tensor(image: Image.Image, device: torch.device) -> Tensor:
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
     return pixels.to(device).float() / 255.0

@@ -13,8 +13,8 @@ from compass.entropy.quality import LAMBDAS, MAX_QUALITY
 from compass.nets.layered import CompassNet, LayerOutput
 from compass.nets.predictor import BicubicPredictor
 from compass.training.data import Crops
-from compass.training.draws import Draws
 from compass.training.klt import KLT_LAYERS, KLT_RATE_FACTOR, start_from_klt
+from compass.training.rng import StepRNG
 
 Metrics = dict[str, float]
 Figures = dict[str, Tensor]  # of one step, still on the device
@@ -23,7 +23,7 @@ _VALIDATED = (1.0, 2.0, 3.0, 4.0)  # qualities: the lambdas of the paper
 
 
 class Stage(nn.Module, ABC):
-    """One stage: `forward` is the loss of a random batch, `validate` yields figures on fixed pictures.
+    """One stage: `forward` is the loss of a random batch, `validate` yields figures on fixed images.
 
     quality: None trains all qualities at once, a number that one alone (the fixed-lambda models of the paper).
     """
@@ -35,7 +35,7 @@ class Stage(nn.Module, ABC):
         super().__init__()
         self.net, self.crop, self.batch, self.quality = net, crop, batch, quality
 
-    def warm_start(self, crops: Crops, draws: Draws) -> None:
+    def warm_start(self, crops: Crops, rng: StepRNG) -> None:
         """Called once before the first step of a fresh run."""
 
     def compile_parts(self) -> None:
@@ -45,18 +45,18 @@ class Stage(nn.Module, ABC):
         """Learning rate of a parameter of `trained`, as a factor of the schedule's."""
         return 1.0
 
-    def draw_quality(self, draws: Draws) -> Tensor:
+    def draw_quality(self, rng: StepRNG) -> Tensor:
         """[batch] qualities, uniform over the whole range."""
-        drawn = draws.uniform(self.batch)[:, 0] * MAX_QUALITY
+        drawn = rng.uniform(self.batch)[:, 0] * MAX_QUALITY
         return drawn if self.quality is None else torch.full_like(drawn, self.quality)
 
     @abstractmethod
-    def forward(self, crops: Crops, draws: Draws) -> tuple[Tensor, Figures]:
+    def forward(self, crops: Crops, rng: StepRNG) -> tuple[Tensor, Figures]:
         """Loss of one random batch."""
 
     @abstractmethod
-    def validate(self, pictures: list[Tensor]) -> Metrics:
-        """Figures on pictures [1, 3, H, W]; `cost` is the one to compare runs by, lower is better."""
+    def validate(self, images: list[Tensor]) -> Metrics:
+        """Figures on images [1, 3, H, W]; `cost` is the one to compare runs by, lower is better."""
 
     def _validate_layers(self, net: CompassNet, pyramids: list[list[Tensor]]) -> Metrics:
         """Mean cost of the layers above the base (or of the base, if alone) at each validated quality."""
@@ -89,7 +89,7 @@ def rate_distortion(layer: LayerOutput, target: Tensor, quality: Tensor) -> tupl
     """bpp + lambda 255^2 MSE (paper, eq. 5), bpp and MSE, each [B]."""
     pixels = target.shape[2] * target.shape[3]
     bpp = (layer.bits_y + layer.bits_z) / pixels
-    mse = ((layer.picture - target) ** 2).mean(dim=(1, 2, 3))
+    mse = ((layer.image - target) ** 2).mean(dim=(1, 2, 3))
     return bpp + lambdas(quality) * 255**2 * mse, bpp, mse
 
 
@@ -111,9 +111,9 @@ class BaseStage(Stage):
         super().__init__(net, crop, batch, quality)
         self.trained, self.klt = net.base, klt
 
-    def warm_start(self, crops: Crops, draws: Draws) -> None:
+    def warm_start(self, crops: Crops, rng: StepRNG) -> None:
         if self.klt:
-            start_from_klt(self.net.base, crops.draw(3000, min(64, self.crop // 16 * 16), draws))
+            start_from_klt(self.net.base, crops.draw(3000, min(64, self.crop // 16 * 16), rng))
 
     def compile_parts(self) -> None:
         self.net.base.compile()
@@ -121,15 +121,15 @@ class BaseStage(Stage):
     def rate_factor(self, name: str) -> float:
         return KLT_RATE_FACTOR if self.klt and name.startswith(KLT_LAYERS) else 1.0
 
-    def forward(self, crops: Crops, draws: Draws) -> tuple[Tensor, Figures]:
-        x = crops.draw(self.batch, self.crop, draws)
-        quality = self.draw_quality(draws)
+    def forward(self, crops: Crops, rng: StepRNG) -> tuple[Tensor, Figures]:
+        x = crops.draw(self.batch, self.crop, rng)
+        quality = self.draw_quality(rng)
         (layer,) = self.net([x], [quality])
         cost, bpp, mse = rate_distortion(layer, x, quality)
         return balanced(cost, quality), {"bpp": bpp.mean(), "psnr": psnr(mse).mean()}
 
-    def validate(self, pictures: list[Tensor]) -> Metrics:
-        return self._validate_layers(self.net, [[p] for p in pictures])
+    def validate(self, images: list[Tensor]) -> Metrics:
+        return self._validate_layers(self.net, [[p] for p in images])
 
 
 class PredictorStage(Stage):
@@ -140,19 +140,19 @@ class PredictorStage(Stage):
         assert net.predictor is not None
         self.trained = net.predictor
 
-    def forward(self, crops: Crops, draws: Draws) -> tuple[Tensor, Figures]:
-        x = crops.draw(self.batch, self.crop, draws)
-        size = max(8, round(self.crop / draw_ratio(draws.host)))
+    def forward(self, crops: Crops, rng: StepRNG) -> tuple[Tensor, Figures]:
+        x = crops.draw(self.batch, self.crop, rng)
+        size = max(8, round(self.crop / draw_ratio(rng.host)))
         prediction = self.net.predict(reduce(x, (size, size)), (self.crop, self.crop))
         mse = ((prediction - x) ** 2).mean(dim=(1, 2, 3))
         return (prediction - x).abs().mean(), {"psnr": psnr(mse).mean()}
 
-    def validate(self, pictures: list[Tensor]) -> Metrics:
+    def validate(self, images: list[Tensor]) -> Metrics:
         errors = []
-        for picture in pictures:
-            h, w = picture.shape[2:]
-            lower = reduce(picture, (h // 2, w // 2))
-            errors.append(((self.net.predict(lower, (h, w)) - picture) ** 2).mean())
+        for image in images:
+            h, w = image.shape[2:]
+            lower = reduce(image, (h // 2, w // 2))
+            errors.append(((self.net.predict(lower, (h, w)) - image) ** 2).mean())
         mean = psnr(torch.stack(errors)).mean().item()
         return {"cost": -mean, "psnr_2x": mean}
 
@@ -176,13 +176,13 @@ class EnhancementStage(Stage):
     def rate_factor(self, name: str) -> float:
         return KLT_RATE_FACTOR if name.removeprefix("residual.").startswith(KLT_LAYERS) else 1.0
 
-    def forward(self, crops: Crops, draws: Draws) -> tuple[Tensor, Figures]:
-        x = crops.draw(self.batch, self.crop, draws)
-        pyramid = [reduce(x, (side, side)) for side in draw_sides(self.crop, draws.host)] + [x]
-        quality = self.draw_quality(draws)
+    def forward(self, crops: Crops, rng: StepRNG) -> tuple[Tensor, Figures]:
+        x = crops.draw(self.batch, self.crop, rng)
+        pyramid = [reduce(x, (side, side)) for side in draw_sides(self.crop, rng.host)] + [x]
+        quality = self.draw_quality(rng)
         qualities = [quality]
         for _ in pyramid[1:]:  # one sample in four lets each layer choose its own quality
-            own, alone = self.draw_quality(draws), draws.uniform(self.batch)[:, 0] < 0.25
+            own, alone = self.draw_quality(rng), rng.uniform(self.batch)[:, 0] < 0.25
             qualities.append(torch.where(alone, own, quality))
         layers = self.chain(pyramid, qualities)
         costs = []
@@ -191,9 +191,9 @@ class EnhancementStage(Stage):
             costs.append(balanced(cost, q))
         return torch.stack(costs).mean(), {"bpp": bpp.mean(), "psnr": psnr(mse).mean()}
 
-    def validate(self, pictures: list[Tensor]) -> Metrics:
+    def validate(self, images: list[Tensor]) -> Metrics:
         pyramids = []
-        for p in pictures:
+        for p in images:
             h, w = p.shape[2:]
             pyramids.append([reduce(p, (h // 4, w // 4)), reduce(p, (h // 2, w // 2)), p])
         return self._validate_layers(self.chain, pyramids)

@@ -1,7 +1,7 @@
-"""Layered AVIF (AV1 spatial layers) by libavif's programs, 1.2 or later: one file, each layer a halving of the picture.
+"""Layered AVIF (AV1 spatial layers) by libavif's programs, 1.2 or later: one file, each layer a halving of the image.
 
 The encoder makes the lower layers with its own downscaler, not the bicubic one, and decodes them enlarged to the whole
-picture; here they are reduced again. So their PSNR is capped: compare the last layer alone.
+image; here they are reduced again. So their PSNR is capped: compare the last layer alone.
 The quality is the quantiser, 0 to 63, smaller is better: given `-q`, libaom takes another one above the first layer.
 """
 
@@ -61,12 +61,12 @@ class LayeredAVIF:
                     partial(programs.run, "avifdec", "-j", "1", *progressive, "--png-compress", "0", coded, decoded)
                 )
                 with Image.open(decoded) as opened:
-                    picture = opened.convert("RGB")
+                    image = opened.convert("RGB")
                 height, width = pyramid[k].shape[:2]
-                if picture.size != (width, height):
-                    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+                if image.size != (width, height):
+                    image = image.resize((width, height), Image.Resampling.BICUBIC)
                 below = layers[-1].accumulated_bytes if layers else 0
-                layers.append(LayerResult(ImageResult(end - below, np.asarray(picture), encoding, decoding), end))
+                layers.append(LayerResult(ImageResult(end - below, np.asarray(image), encoding, decoding), end))
             return layers
 
 

@@ -46,7 +46,7 @@ class CompassCodec(_OfModel):
 
     def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         model = _load(self.model)
-        sizes = [(picture.shape[1], picture.shape[0]) for picture in pyramid]
+        sizes = [(image.shape[1], image.shape[0]) for image in pyramid]
         source = Image.fromarray(pyramid[-1])
         (data, _), encoding = timed(lambda: encode_layers(source, sizes, [quality] * len(sizes), model))
         header = container.read_header(data)
@@ -60,7 +60,7 @@ class CompassCodec(_OfModel):
             end = header.span(k)[1]
             coded = ImageResult(
                 bytes=end - start,
-                picture=decoded.pixels,
+                image=decoded.pixels,
                 encoding_time=encoding,
                 decoding_time=decoding,
                 payload_bytes=entry.length,
@@ -75,6 +75,6 @@ class CompassCodec(_OfModel):
 class BaseCodec(_OfModel):
     """The base codec of a model alone, in one-layer files."""
 
-    def code(self, picture: Pixels, quality: float) -> ImageResult:
-        (layer,) = CompassCodec(model=self.model).code([picture], quality)
+    def code(self, image: Pixels, quality: float) -> ImageResult:
+        (layer,) = CompassCodec(model=self.model).code([image], quality)
         return layer.coded

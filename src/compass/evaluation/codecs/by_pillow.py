@@ -31,10 +31,10 @@ class PillowCodec:
         version = features.version(self.library)
         return {"program": f"Pillow {PIL.__version__}, {self.library} {version}", "options": self.options}
 
-    def code(self, picture: Pixels, quality: float) -> ImageResult:
+    def code(self, image: Pixels, quality: float) -> ImageResult:
         buffer = io.BytesIO()
-        image = Image.fromarray(picture)
-        _, encoding = timed(lambda: image.save(buffer, self.format, quality=round(quality), **self.options))
+        source = Image.fromarray(image)
+        _, encoding = timed(lambda: source.save(buffer, self.format, quality=round(quality), **self.options))
         decoded, decoding = timed(lambda: np.asarray(Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")))
         return ImageResult(len(buffer.getvalue()), decoded, encoding, decoding)
 

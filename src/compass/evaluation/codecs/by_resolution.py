@@ -1,6 +1,6 @@
 """What JPEG 2000 and HTJ2K have in common: one file ordered by resolution, cut after the tile-part of a resolution.
 
-Layers are halvings of the picture. The lower ones are wavelet bands, not the bicubic reductions that they are compared
+Layers are halvings of the image. The lower ones are wavelet bands, not the bicubic reductions that they are compared
 with, which caps their PSNR.
 """
 
@@ -19,15 +19,15 @@ _START_OF_TILE_PART, _END = b"\xff\x90", b"\xff\xd9"
 
 def halvings(pyramid: Sequence[Pixels]) -> list[int]:
     """How many times each layer is halved. Raises InputError if one is no halving of the last."""
-    return [_halvings(picture, pyramid[-1]) for picture in pyramid]
+    return [_halvings(image, pyramid[-1]) for image in pyramid]
 
 
-def _halvings(picture: Pixels, full: Pixels) -> int:
+def _halvings(image: Pixels, full: Pixels) -> int:
     for count in range(LEVELS + 1):
-        if all(-(-a // 2**count) == b for a, b in zip(full.shape[:2], picture.shape[:2], strict=True)):
+        if all(-(-a // 2**count) == b for a, b in zip(full.shape[:2], image.shape[:2], strict=True)):
             return count
-    height, width = picture.shape[:2]
-    raise InputError(f"this codec has no layer of {width}x{height}: its layers are halvings of the picture")
+    height, width = image.shape[:2]
+    raise InputError(f"this codec has no layer of {width}x{height}: its layers are halvings of the image")
 
 
 def cut_into_layers(
@@ -38,9 +38,9 @@ def cut_into_layers(
     layers: list[LayerResult] = []
     for count in counts:
         prefix = data[: ends[len(ends) - 1 - count]] + _END
-        picture, decoding_time = timed(partial(decode, prefix, count))
+        image, decoding_time = timed(partial(decode, prefix, count))
         below = layers[-1].accumulated_bytes if layers else 0
-        coded = ImageResult(len(prefix) - below, picture, encoding_time, decoding_time)
+        coded = ImageResult(len(prefix) - below, image, encoding_time, decoding_time)
         layers.append(LayerResult(coded, len(prefix)))
     return layers
 

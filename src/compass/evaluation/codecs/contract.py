@@ -21,12 +21,12 @@ class UnavailableError(CompassError):
 
 
 class ImageResult(NamedTuple):
-    """One picture after coding and decoding."""
+    """One image after coding and decoding."""
 
     bytes: int  # of the file, its headers included; of a layer, those that it adds
-    picture: Pixels  # [H, W, 3]
-    encoding_time: float  # seconds until all is coded that a reader of this picture needs
-    decoding_time: float | None  # seconds from the file to this picture; None where nothing was decoded
+    image: Pixels  # [H, W, 3]
+    encoding_time: float  # seconds until all is coded that a reader of this image needs
+    decoding_time: float | None  # seconds from the file to this image; None where nothing was decoded
     payload_bytes: int | None = None  # entropy-coded bytes alone, where they are known
     planes: NDArray[np.floating] | None = None  # [H, W, 3] in 0..255 before rounding, where it is known
 
@@ -39,7 +39,7 @@ class LayerResult(NamedTuple):
 
 
 class ImageCodec(Protocol):
-    """Codes one picture at one size."""
+    """Codes one image at one size."""
 
     @property
     def name(self) -> str: ...
@@ -51,12 +51,12 @@ class ImageCodec(Protocol):
     def settings(self) -> Settings:
         """All that is needed to repeat a result. Raises UnavailableError if something is missing here."""
 
-    def code(self, picture: Pixels, quality: float) -> ImageResult:
+    def code(self, image: Pixels, quality: float) -> ImageResult:
         """Codes [H, W, 3] and decodes it again."""
 
 
 class LayeredCodec(Protocol):
-    """Codes a pyramid of pictures, smallest first."""
+    """Codes a pyramid of images, smallest first."""
 
     @property
     def name(self) -> str: ...
@@ -67,7 +67,7 @@ class LayeredCodec(Protocol):
     def settings(self) -> Settings: ...
 
     def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
-        """Codes pictures [H_k, W_k, 3]. Raises InputError if their sizes are none that the codec can make layers of."""
+        """Codes images [H_k, W_k, 3]. Raises InputError if their sizes are none that the codec can make layers of."""
 
 
 def timed(call: Callable[[], T]) -> tuple[T, float]:

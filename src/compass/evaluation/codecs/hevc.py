@@ -42,13 +42,13 @@ class HEVC:
             ),
         }
 
-    def code(self, picture: Pixels, quality: float) -> ImageResult:
+    def code(self, image: Pixels, quality: float) -> ImageResult:
         with tempfile.TemporaryDirectory() as folder:
             source, coded, decoded = (Path(folder, name) for name in ("in.ppm", "coded.hevc", "out.rgb"))
-            programs.write_ppm(source, picture)
+            programs.write_ppm(source, image)
             rate = f"qp={round(quality)}"
             to_rgb = ("-vf", _TO_RGB, "-pix_fmt", "rgb24", "-f", "rawvideo")
             _, encoding = timed(lambda: programs.run(*_QUIET, "-i", source, *_encode(rate), coded))
             _, decoding = timed(lambda: programs.run(*_QUIET, "-i", coded, *to_rgb, decoded))
-            pixels = np.frombuffer(decoded.read_bytes(), np.uint8).reshape(picture.shape)
+            pixels = np.frombuffer(decoded.read_bytes(), np.uint8).reshape(image.shape)
             return ImageResult(coded.stat().st_size, pixels, encoding, decoding)

@@ -23,10 +23,10 @@ class JpegXL:
         programs.find("cjxl", "djxl")
         return {"program": programs.first_line("cjxl", "--version"), "command": f"cjxl -d QUALITY {' '.join(_OPTIONS)}"}
 
-    def code(self, picture: Pixels, quality: float) -> ImageResult:
+    def code(self, image: Pixels, quality: float) -> ImageResult:
         with tempfile.TemporaryDirectory() as folder:
             source, coded, decoded = (Path(folder, name) for name in ("in.ppm", "coded.jxl", "out.ppm"))
-            programs.write_ppm(source, picture)
+            programs.write_ppm(source, image)
             _, encoding = timed(lambda: programs.run("cjxl", source, coded, "-d", f"{quality:g}", *_OPTIONS))
             _, decoding = timed(lambda: programs.run("djxl", coded, decoded, "--num_threads=0"))
             return ImageResult(coded.stat().st_size, programs.read_ppm(decoded), encoding, decoding)

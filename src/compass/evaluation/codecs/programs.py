@@ -34,10 +34,10 @@ def run(*command: str | Path) -> None:
         raise RuntimeError(f"{command[0]} failed: {(result.stdout + result.stderr)[-500:].strip()}")
 
 
-def write_ppm(path: Path, picture: Pixels) -> None:
-    Image.fromarray(picture).save(path, "PPM")
+def write_ppm(path: Path, image: Pixels) -> None:
+    Image.fromarray(image).save(path, "PPM")
 
 
 def read_ppm(path: Path) -> Pixels:
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))

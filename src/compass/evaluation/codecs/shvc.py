@@ -1,7 +1,7 @@
 """SHVC, the scalable extension of HEVC, by its reference encoder SHM 12: all intra, 4:4:4, one access unit.
 
 The quality is the QP of the last layer; each layer below it has three more, the best of the offsets that were tried for
-the recorded points (results/recorded). Pictures are the encoder's own reconstructions, so there is no decoding time.
+the recorded points (results/recorded). Images are the encoder's own reconstructions, so there is no decoding time.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ class SHVC:
     def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            for k, picture in enumerate(pyramid):
-                (folder / f"{k}.yuv").write_bytes(to_yuv(picture).tobytes())
+            for k, image in enumerate(pyramid):
+                (folder / f"{k}.yuv").write_bytes(to_yuv(image).tobytes())
             (folder / "layers.cfg").write_text(configuration(folder, pyramid, round(quality)))
             _, encoding = timed(lambda: programs.run(ENCODER, "-c", folder / "layers.cfg"))
             sizes = layer_sizes((folder / "coded.bin").read_bytes(), len(pyramid))
             layers = []
-            for k, (picture, end) in enumerate(zip(pyramid, np.cumsum(sizes), strict=True)):
-                planes = np.frombuffer((folder / f"{k}.out").read_bytes(), np.uint8).reshape(3, *picture.shape[:2])
+            for k, (image, end) in enumerate(zip(pyramid, np.cumsum(sizes), strict=True)):
+                planes = np.frombuffer((folder / f"{k}.out").read_bytes(), np.uint8).reshape(3, *image.shape[:2])
                 layers.append(LayerResult(ImageResult(sizes[k], to_rgb(planes), encoding, None), int(end)))
             return layers
 
@@ -78,8 +78,8 @@ class SHVC:
 def configuration(folder: Path, pyramid: Sequence[Pixels], qp: int) -> str:
     """A configuration file for layers `k.yuv` of the folder; `k.out` and `coded.bin` are what the encoder writes."""
     lines = {**_TOOLS, "BitstreamFile": folder / "coded.bin", "NumLayers": len(pyramid)}
-    for k, picture in enumerate(pyramid):
-        height, width = picture.shape[:2]
+    for k, image in enumerate(pyramid):
+        height, width = image.shape[:2]
         lines |= {
             f"InputFile{k}": folder / f"{k}.yuv",
             f"ReconFile{k}": folder / f"{k}.out",
@@ -121,9 +121,9 @@ def layer_sizes(stream: bytes, count: int) -> list[int]:
 _KR, _KB = 0.2126, 0.0722  # ITU-R BT.709
 
 
-def to_yuv(picture: Pixels) -> NDArray[np.uint8]:
+def to_yuv(image: Pixels) -> NDArray[np.uint8]:
     """[H, W, 3] in RGB -> [3, H, W] in Y'CbCr of full range, BT.709."""
-    r, g, b = picture.astype(np.float64).transpose(2, 0, 1)
+    r, g, b = image.astype(np.float64).transpose(2, 0, 1)
     y = _KR * r + (1 - _KR - _KB) * g + _KB * b
     planes = np.stack([y, (b - y) / (2 - 2 * _KB) + 128, (r - y) / (2 - 2 * _KR) + 128])
     return np.clip(np.rint(planes), 0, 255).astype(np.uint8)

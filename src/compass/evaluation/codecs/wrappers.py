@@ -1,4 +1,4 @@
-"""Any codec of single pictures as a codec of pyramids: one file per layer, or each size as if it were the only one."""
+"""Any codec of single images as a codec of pyramids: one file per layer, or each size as if it were the only one."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Separate:
 
     def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         layers: list[LayerResult] = []
-        for picture in pyramid:
-            coded = self.codec.code(picture, quality)
+        for image in pyramid:
+            coded = self.codec.code(image, quality)
             total = coded.bytes
             if layers and self.simulcast:
                 total += layers[-1].accumulated_bytes

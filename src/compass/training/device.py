@@ -10,28 +10,28 @@ import torch
 from torch import Tensor, distributed
 
 from compass.errors import InputError
-from compass.training.draws import Share
+from compass.training.rng import Share
 
 PRECISIONS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
-class Machine:
+class TrainingDevice:
     """Device and arithmetic of one process, and its share of every batch."""
 
-    device: torch.device
+    torch_device: torch.device
     precision: str  # of convolutions and matrix products, one of PRECISIONS; weights and rates stay in fp32
     share: Share
     compile: bool = False  # what has fixed shapes is compiled by torch.compile
 
     def autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        return torch.autocast(self.torch_device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def peak_flops(self) -> float:
         """Operations per second of a large matrix product, measured: what the device can do at best."""
-        side = 8192 if self.device.type == "cuda" else 1024
+        side = 8192 if self.torch_device.type == "cuda" else 1024
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        a = torch.ones(side, side, device=self.device, dtype=dtype)
+        a = torch.ones(side, side, device=self.torch_device, dtype=dtype)
         best = float("inf")
         for _ in range(5):
             self.wait()
@@ -43,14 +43,14 @@ class Machine:
 
     def wait(self) -> None:
         """Block until all work that was queued on the device is done."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+        if self.torch_device.type == "cuda":
+            torch.cuda.synchronize(self.torch_device)
 
     def agree(self, value: float) -> float:
         """Broadcast the value of the first process to all processes, and return it."""
         if self.share.count == 1:
             return value
-        shared = torch.tensor(value, dtype=torch.float64, device=self.device)
+        shared = torch.tensor(value, dtype=torch.float64, device=self.torch_device)
         distributed.broadcast(shared, 0)
         return float(shared.item())
 
@@ -62,7 +62,7 @@ class Machine:
         return [float(value) for value in stacked / self.share.count]
 
 
-def open_machine(precision: str | None, threads: int, compile: bool = False) -> Machine:
+def open_device(precision: str | None, threads: int, compile: bool = False) -> TrainingDevice:
     """The device of this process, a GPU if there is one, and its share of the batch if `torchrun` started it.
 
     precision: by default bf16 on a GPU, fp32 on a CPU. Raises InputError if there is no such precision.
@@ -80,9 +80,9 @@ def open_machine(precision: str | None, threads: int, compile: bool = False) -> 
         raise InputError(f"there is no precision {precision!r}, only {', '.join(PRECISIONS)}")
     if count > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return Machine(device, precision, Share(int(os.environ.get("RANK", "0")), count), compile)
+    return TrainingDevice(device, precision, Share(int(os.environ.get("RANK", "0")), count), compile)
 
 
-def close_machine() -> None:
+def close_device() -> None:
     if distributed.is_initialized():
         distributed.destroy_process_group()

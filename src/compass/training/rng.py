@@ -17,10 +17,10 @@ class Share:
     count: int = 1
 
 
-class Draws:
+class StepRNG:
     """Numbers for one step: from `host` what all processes must agree on, on the device what each sample has to itself.
 
-    Several processes together draw what one process with the whole batch draws: each takes its own rows.
+    Several processes together draw what one process with the whole batch rng: each takes its own rows.
     """
 
     def __init__(self, seed: int, step: int, device: torch.device, share: Share | None = None) -> None:
