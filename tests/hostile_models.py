@@ -209,6 +209,7 @@ HOSTILE: dict[str, tuple[Writer, str]] = {
         changed({SYNTHESIS: graph(node("Add", ("y", "w")), initializers=(file_tensor("w", "/etc/passwd"),))}),
         "refers to weights in other files",
     ),
+    "many fields": (changed({SYNTHESIS: graph(node("Identity")) + message((2, "x")) * 300_000}), "larger than any"),
     "infinite weight": (
         changed({SYNTHESIS: graph(node("Add", ("y", "w")), initializers=(floats("w", [1.0, float("inf")]),))}),
         "weights that are not finite",

@@ -59,7 +59,7 @@ OPERATORS = frozenset(
         "Where",
     ]
 )
-_MAX_NODES = 4096
+_MAX_FIELDS = 200_000  # of all messages; the graphs of `paper` have some thousand
 _FLOAT, _HALF = 1, 10  # TensorProto.DataType
 
 # Numbers of the fields that matter, by message.
@@ -87,114 +87,118 @@ class Field(NamedTuple):
 
 
 def check_graph(data: bytes, name: str) -> Signature:
-    """Raises ModelError unless a graph is one that the export could have written."""
+    """Names of the inputs and outputs of a graph. Raises ModelError unless the export could have written it.
+
+    name: of the network, for messages.
+    """
     try:
-        return _check_model(memoryview(data))
+        return _Checker().model(memoryview(data))
     except (ValueError, IndexError) as error:
         raise ModelError(f"the model's {name} is refused: {error}") from None
 
 
-def _check_model(data: memoryview) -> Signature:
-    graphs = []
-    for number, value in _fields(data):
-        if number == _MODEL_GRAPH:
-            graphs.append(_message(value))
-        elif number in _MODEL_OTHERS:
-            raise ValueError("it holds more than a graph")
-        elif number == _MODEL_OPSETS and any(n == _OPSET_DOMAIN and len(_message(v)) for n, v in _fields(value)):
-            raise ValueError("it uses operators of another set than ONNX's own")
-    if len(graphs) != 1:
-        raise ValueError("it is no ONNX graph")
-    return _check_graph(graphs[0])
+class _Checker:
+    """Reads a graph once, and no more fields of it than a graph of the largest allowed size has."""
 
+    def __init__(self) -> None:
+        self._left = _MAX_FIELDS
 
-def _check_graph(data: memoryview) -> Signature:
-    inputs: list[str] = []
-    outputs: list[str] = []
-    nodes = 0
-    for number, value in _fields(data):
-        if number == _GRAPH_NODE:
-            nodes += 1
-            _check_node(_message(value))
-        elif number == _GRAPH_INITIALIZER:
-            _check_tensor(_message(value))
-        elif number == _GRAPH_SPARSE:
-            raise ValueError("it holds sparse weights")
-        elif number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
-            (inputs if number == _GRAPH_INPUT else outputs).append(_text(value, _VALUE_NAME))
-    if not 0 < nodes <= _MAX_NODES:
-        raise ValueError(f"it has {nodes} nodes, 1 to {_MAX_NODES} are possible")
-    if len(outputs) != 1:
-        raise ValueError(f"it has {len(outputs)} outputs, one is possible")
-    return Signature(tuple(inputs), tuple(outputs))
+    def model(self, data: memoryview) -> Signature:
+        graphs = []
+        for number, value in self._fields(data):
+            if number == _MODEL_GRAPH:
+                graphs.append(_message(value))
+            elif number in _MODEL_OTHERS:
+                raise ValueError("it holds more than a graph")
+            elif number == _MODEL_OPSETS and self._text(value, _OPSET_DOMAIN):
+                raise ValueError("it uses operators of another set than ONNX's own")
+        if len(graphs) != 1:
+            raise ValueError("it is no ONNX graph")
+        return self._graph(graphs[0])
 
+    def _graph(self, data: memoryview) -> Signature:
+        inputs: list[str] = []
+        outputs: list[str] = []
+        nodes = 0
+        for number, value in self._fields(data):
+            if number == _GRAPH_NODE:
+                nodes += 1
+                self._node(_message(value))
+            elif number == _GRAPH_INITIALIZER:
+                self._tensor(_message(value))
+            elif number == _GRAPH_SPARSE:
+                raise ValueError("it holds sparse weights")
+            elif number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
+                (inputs if number == _GRAPH_INPUT else outputs).append(self._text(value, _VALUE_NAME))
+        if not nodes or len(outputs) != 1:
+            raise ValueError(f"it has {nodes} nodes and {len(outputs)} outputs")
+        return Signature(tuple(inputs), tuple(outputs))
 
-def _check_node(data: memoryview) -> None:
-    operator = _text(data, _NODE_OPERATOR)
-    if operator not in OPERATORS or _text(data, _NODE_DOMAIN):
-        raise ValueError(f"it uses the operator {operator!r}, which no exported network does")
-    for number, value in _fields(data):
-        if number != _NODE_ATTRIBUTE:
-            continue
-        for kind, content in _fields(_message(value)):
-            if kind in _ATTRIBUTE_REFUSED:
-                raise ValueError("it holds a graph within a graph")
-            if kind == _ATTRIBUTE_TENSOR:
-                _check_tensor(_message(content))
+    def _node(self, data: memoryview) -> None:
+        operator = self._text(data, _NODE_OPERATOR)
+        if operator not in OPERATORS or self._text(data, _NODE_DOMAIN):
+            raise ValueError(f"it uses the operator {operator!r}, which no exported network does")
+        for number, value in self._fields(data):
+            if number != _NODE_ATTRIBUTE:
+                continue
+            for kind, content in self._fields(_message(value)):
+                if kind in _ATTRIBUTE_REFUSED:
+                    raise ValueError("it holds a graph within a graph")
+                if kind == _ATTRIBUTE_TENSOR:
+                    self._tensor(_message(content))
 
+    def _tensor(self, data: memoryview) -> None:
+        kind = 0
+        floats: list[memoryview] = []
+        for number, value in self._fields(data):
+            if number in (_TENSOR_EXTERNAL, _TENSOR_LOCATION):
+                raise ValueError("it refers to weights in other files")
+            if number == _TENSOR_TYPE:
+                kind = value if isinstance(value, int) else 0
+            elif number in (_TENSOR_FLOATS, _TENSOR_RAW) and isinstance(value, memoryview):
+                floats.append(value)
+        if kind not in (_FLOAT, _HALF):
+            return
+        number_type = np.dtype("<f4" if kind == _FLOAT else "<f2")
+        if not all(np.isfinite(np.frombuffer(part, number_type)).all() for part in floats):
+            raise ValueError("it holds weights that are not finite")
 
-def _check_tensor(data: memoryview) -> None:
-    kind = 0
-    floats: list[memoryview] = []
-    for number, value in _fields(data):
-        if number in (_TENSOR_EXTERNAL, _TENSOR_LOCATION):
-            raise ValueError("it refers to weights in other files")
-        if number == _TENSOR_TYPE:
-            kind = value if isinstance(value, int) else 0
-        elif number in (_TENSOR_FLOATS, _TENSOR_RAW) and isinstance(value, memoryview):
-            floats.append(value)
-    if kind not in (_FLOAT, _HALF):
-        return
-    number_type = np.dtype("<f4" if kind == _FLOAT else "<f2")
-    if not all(np.isfinite(np.frombuffer(part, number_type)).all() for part in floats):
-        raise ValueError("it holds weights that are not finite")
+    def _text(self, data: int | memoryview, wanted: int) -> str:
+        """A text field of a message, empty if it is missing."""
+        for number, value in self._fields(_message(data)):
+            if number == wanted:
+                return bytes(_message(value)).decode(errors="replace")
+        return ""
 
-
-def _text(data: int | memoryview, wanted: int) -> str:
-    """A text field of a message, empty if it is missing."""
-    for number, value in _fields(data):
-        if number == wanted:
-            return bytes(_message(value)).decode(errors="replace")
-    return ""
+    def _fields(self, data: memoryview) -> Iterator[Field]:
+        """All fields of a message. Raises ValueError or IndexError if it is none, or if they are too many."""
+        position = 0
+        while position < len(data):
+            self._left -= 1
+            if self._left < 0:
+                raise ValueError("it is larger than any exported network")
+            key, position = _varint(data, position)
+            number, wire = key >> 3, key & 7
+            if wire == 0:
+                value, position = _varint(data, position)
+                yield Field(number, value)
+                continue
+            if wire == 2:
+                length, position = _varint(data, position)
+            elif wire in (1, 5):
+                length = 8 if wire == 1 else 4
+            else:
+                raise ValueError("it is damaged")
+            if position + length > len(data):
+                raise ValueError("it is cut off")
+            yield Field(number, data[position : position + length])
+            position += length
 
 
 def _message(value: int | memoryview) -> memoryview:
     if isinstance(value, int):
         raise ValueError("it is damaged")
     return value
-
-
-def _fields(data: int | memoryview) -> Iterator[Field]:
-    """All fields of a message. Raises ValueError or IndexError if it is none."""
-    data = _message(data)
-    position = 0
-    while position < len(data):
-        key, position = _varint(data, position)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, position = _varint(data, position)
-            yield Field(number, value)
-            continue
-        if wire == 2:
-            length, position = _varint(data, position)
-        elif wire in (1, 5):
-            length = 8 if wire == 1 else 4
-        else:
-            raise ValueError("it is damaged")
-        if position + length > len(data):
-            raise ValueError("it is cut off")
-        yield Field(number, data[position : position + length])
-        position += length
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:
