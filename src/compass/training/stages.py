@@ -14,7 +14,7 @@ from compass.nets.compass import CodedLayer, Compass
 from compass.nets.predictor import BicubicPredictor
 from compass.training.data import Crops
 from compass.training.draws import Draws
-from compass.training.klt import KLT_LAYERS, KLT_RATE_FACTOR, start_from_klt
+from compass.training.klt import KLT_LAYERS, KLT_RATE_FACTOR, start_from_klt, starts_as_klt
 
 Metrics = dict[str, float]
 Figures = dict[str, Tensor]  # of one step, still on the device
@@ -119,7 +119,7 @@ class BaseStage(Stage):
         self.net.base.compile()
 
     def rate_factor(self, name: str) -> float:
-        return KLT_RATE_FACTOR if self.klt and name.startswith(KLT_LAYERS) else 1.0
+        return KLT_RATE_FACTOR if self.klt and starts_as_klt(name) else 1.0
 
     def forward(self, crops: Crops, draws: Draws) -> tuple[Tensor, Figures]:
         x = crops.draw(self.batch, self.crop, draws)
