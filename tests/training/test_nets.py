@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from compass.nets.compressai import load_compressai
 from compass.nets.factorized_codec import FactorizedCodec
+from compass.nets.gdn import GDN
 from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import CompassNet
 from compass.nets.liff import LIFF, unfold_features
@@ -196,3 +197,26 @@ def test_a_checkpoint_of_another_network_is_refused():
     state = compressai_state(FactorizedCodec(64, 96, variable_rate=False), "latest")
     with pytest.raises(RuntimeError, match="size mismatch"):
         load_compressai(FactorizedCodec(variable_rate=False), state)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_gdn_in_training_is_gdn(inverse):
+    """The written-out gradient against automatic differentiation of the definition, and by finite differences."""
+    torch.manual_seed(0)
+    gdn = GDN(5, inverse).double()
+    with torch.no_grad():
+        gdn.beta += torch.rand(5)
+        gdn.gamma += torch.rand(5, 5)
+    x = torch.randn(2, 5, 3, 4, dtype=torch.float64, requires_grad=True)
+    norm = F.conv2d(x * x, (gdn.gamma**2 - 2.0**-36)[:, :, None, None], gdn.beta**2 - 2.0**-36)
+    expected = x * norm**0.5 if inverse else x * norm**-0.5
+    ours = gdn(x)
+    with torch.no_grad():
+        assert torch.allclose(gdn(x), ours)
+    assert torch.allclose(ours, expected)
+    leaves, weights = (x, gdn.gamma, gdn.beta), torch.randn_like(ours)
+    for a, b in zip(
+        torch.autograd.grad(ours, leaves, weights), torch.autograd.grad(expected, leaves, weights), strict=True
+    ):
+        assert torch.allclose(a, b)
+    assert torch.autograd.gradcheck(gdn, x)

@@ -11,7 +11,11 @@ import torch
 
 from compass.entropy.quality import LAMBDAS, lambda_of
 from compass.errors import InputError
+from compass.nets.factorized_codec import FactorizedCodec
+from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.paper import paper_transforms
 from compass.training.device import open_device
+from compass.training.klt import start_from_klt
 from compass.training.loop import Schedule
 from compass.training.run import Run, build, make_trainer, train
 from compass.training.stages import lambdas
@@ -42,6 +46,45 @@ def test_every_stage_lowers_its_validation_cost(stage, profile, gain, crops_fold
     before = train(make_run(stage, crops_folder, tmp_path / "a", 1, profile=profile, starts=starts))
     after = train(make_run(stage, crops_folder, tmp_path / "b", 60, profile=profile, starts=starts))
     assert after["cost"] < before["cost"] - gain
+
+
+def smooth_pictures() -> torch.Tensor:
+    torch.manual_seed(0)
+    return torch.nn.functional.interpolate(torch.rand(40, 3, 8, 8), size=(64, 64), mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("kind", ["hyperprior", "factorized"])
+def test_the_papers_transforms_start_as_a_block_transform(kind):
+    """Untrained, the synthesis undoes the analysis; what it starts with does not depend on the random kernels."""
+    x = smooth_pictures()
+
+    def start(seed: int) -> torch.nn.Module:
+        torch.manual_seed(seed)
+        codec = HyperpriorCodec(paper_transforms(48, 64)) if kind == "hyperprior" else FactorizedCodec(48, 64)
+        start_from_klt(codec, x)
+        return codec.eval()
+
+    first, second = start(1), start(2)
+    with torch.no_grad():
+        y, image = first.g_a(x), first.g_s(first.g_a(x))
+        assert torch.allclose(image, second.g_s(second.g_a(x)), atol=1e-4)
+        assert -10 * torch.log10(((image - x) ** 2).mean()) > 30
+        energy = y.square().mean(dim=(0, 2, 3))
+        assert energy[:16].sum() > 0.9 * energy.sum()  # the images hold 12 numbers a block
+        if kind == "hyperprior":
+            assert torch.allclose(first.h_s[-1].bias[:64] / first.gain.log_gain[3].exp(), energy.sqrt(), rtol=1e-3)
+    first.train()
+    image, bits, more_bits = first(x[:2], torch.tensor([2.0, 5.0]))
+    (image.mean() + bits.mean() + more_bits.mean()).backward()
+    unreached = {n for n, p in first.named_parameters() if p.requires_grad and p.grad is None}
+    assert unreached == ({"gain.scale_shift"} if kind == "hyperprior" else set())  # of logarithmic scales alone
+
+
+def test_layers_that_start_as_a_klt_learn_at_a_fifth(crops_folder, tmp_path):
+    run = make_run("base", crops_folder, tmp_path / "run", 5, profile="paper-small")
+    stage = make_trainer(run, build("paper-small"), open_device("fp32", 1)).stage
+    slow = {name for name, _ in stage.trained.named_parameters() if stage.rate_factor(name) == 0.2}
+    assert slow == {f"g_{part}.{i}.{kind}" for part in "as" for i in (0, 2, 4, 6) for kind in ("weight", "bias")}
 
 
 def test_one_quality_alone(crops_folder, tmp_path):

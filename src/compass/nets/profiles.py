@@ -62,13 +62,13 @@ _SMALL_WIDTHS = Widths(features=32, growth=16, hidden=128)
 
 PROFILES = {
     "fast": Profile(_fast, SeparablePredictor, partial(_fast, conditional=True), warm_start=True),
-    "paper": Profile(_paper, LIFF, _paper),
-    "paper-liif": Profile(_paper, LIIF, _paper),  # the ablation of supplement B.6
-    "factorized": Profile(FactorizedCodec),  # a peer of the paper: a base codec alone
+    "paper": Profile(_paper, LIFF, _paper, warm_start=True),
+    "paper-liif": Profile(_paper, LIIF, _paper, warm_start=True),  # the ablation of supplement B.6
+    "factorized": Profile(FactorizedCodec, warm_start=True),  # a peer of the paper: a base codec alone
     # the same at a quarter of the cost, for comparisons at convergence on a CPU
-    "paper-small": Profile(_paper_small, partial(LIFF, _SMALL_WIDTHS), _paper_small),
-    "paper-small-liif": Profile(_paper_small, partial(LIIF, _SMALL_WIDTHS), _paper_small),
-    "factorized-small": Profile(partial(FactorizedCodec, n=64, m=96)),
+    "paper-small": Profile(_paper_small, partial(LIFF, _SMALL_WIDTHS), _paper_small, warm_start=True),
+    "paper-small-liif": Profile(_paper_small, partial(LIIF, _SMALL_WIDTHS), _paper_small, warm_start=True),
+    "factorized-small": Profile(partial(FactorizedCodec, n=64, m=96), warm_start=True),
     # for tests
     "tiny": Profile(_tiny, _tiny_predictor, partial(_tiny, conditional=True), warm_start=True),
     "tiny-factorized": Profile(lambda: FactorizedCodec(8, 12)),

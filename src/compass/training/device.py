@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from compass.errors import InputError
 from compass.training.rng import Share
 
 PRECISIONS = ("fp32", "bf16")
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's mallopt
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def open_device(precision: str | None, threads: int, compile: bool = False) -> T
     precision: by default bf16 on a GPU, fp32 on a CPU. Raises InputError if there is no such precision.
     """
     torch.set_num_threads(threads)
+    keep_freed_memory()
     count = int(os.environ.get("WORLD_SIZE", "1"))
     device = torch.device("cpu")
     if torch.cuda.is_available():
@@ -81,6 +84,19 @@ def open_device(precision: str | None, threads: int, compile: bool = False) -> T
     if count > 1 and not distributed.is_initialized():
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return TrainingDevice(device, precision, Share(int(os.environ.get("RANK", "0")), count), compile)
+
+
+def keep_freed_memory() -> None:
+    """Lets the C library reuse what tensors free, where it is glibc.
+
+    By default it hands large blocks back at once, and every step pays for having the same pages mapped and cleared.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library
+        return
+    mallopt(_M_MMAP_MAX, 0)
+    mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def close_device() -> None:

@@ -1,28 +1,43 @@
-"""Start the `fast` transforms as a Karhunen-Loeve transform of 16x16 blocks: skips the first hours of training.
+"""Start transforms as a Karhunen-Loeve transform of 16x16 blocks: skips the first hours of training.
 
-The linear layers take the transform, the residual blocks start at zero, so the untrained codec is a block
-transform codec with its energy compacted into the first channels.
+The linear layers take the transform; the residual blocks of `fast` start at zero, GDN starts close to the identity.
+So the untrained codec is a block transform codec with its energy compacted into the first channels.
 """
 
 from __future__ import annotations
+
+import re
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compass.nets.fast import Analysis, Synthesis
+from compass.nets.hyperprior_codec import HyperpriorCodec
 
 KLT_LAYERS = ("g_a.enter", "g_a.leave", "g_s.enter", "g_s.leave")
+_STRIDED_LAYERS = re.compile(r"g_[as]\.\d+\.(weight|bias)")  # of the paper's transforms
 KLT_RATE_FACTOR = 0.2  # these start near a good place: at the full learning rate they leave it first
 
+_FEATURES = 0.5  # size of features between strided layers
 _MEAN = 0.5  # of an image; residuals have none
 
 
+def starts_as_klt(name: str) -> bool:
+    """Whether `start_from_klt` sets this parameter of a codec."""
+    return name.startswith(KLT_LAYERS) or _STRIDED_LAYERS.fullmatch(name) is not None
+
+
 def start_from_klt(codec: nn.Module, samples: Tensor, mean: float = _MEAN) -> None:
-    """Sets g_a and g_s of a `fast` codec from sample images [B, 3, H, W], sides divisible by 16."""
+    """Sets g_a and g_s of a codec from sample images [B, 3, H, W], sides divisible by 16."""
     g_a, g_s = codec.g_a, codec.g_s
+    if isinstance(g_a, nn.Sequential) and isinstance(g_s, nn.Sequential):
+        _start_strided(g_a, g_s, samples - mean, mean)
+        if isinstance(codec, HyperpriorCodec) and not codec.log_scale:
+            _start_scales(codec, samples[:256])
+        return
     if not isinstance(g_a, Analysis) or not isinstance(g_s, Synthesis):
-        raise TypeError("only the transforms of the fast profile start from a KLT")
+        raise TypeError("only the transforms of `fast` and of the paper start from a KLT")
     enter, leave = g_s.enter[0], g_s.leave[0]
     assert isinstance(enter, nn.Conv2d)
     assert isinstance(leave, nn.Conv2d)
@@ -41,6 +56,46 @@ def start_from_klt(codec: nn.Module, samples: Tensor, mean: float = _MEAN) -> No
         g_a.leave.bias.zero_()  # type: ignore[union-attr]
         enter.weight.copy_(second.T[:, :, None, None])
         enter.bias.zero_()  # type: ignore[union-attr]
+
+
+def _start_strided(g_a: nn.Sequential, g_s: nn.Sequential, features: Tensor, mean: float) -> None:
+    """Start the transforms of the paper: each strided layer takes the principal axes of 2x2 positions.
+
+    Two taps a side of a kernel do that; the synthesis is the transpose of the analysis. A layer with more channels
+    than there are axes keeps its random kernels for the others, and the next does not see them yet. Features are so
+    small that GDN starts close to the identity.
+    """
+    downs = [layer for layer in g_a if isinstance(layer, nn.Conv2d)]
+    ups = [layer for layer in g_s if isinstance(layer, nn.ConvTranspose2d)][::-1]
+    last = len(downs) - 1
+    with torch.no_grad():
+        for i, (down, up) in enumerate(zip(downs, ups, strict=True)):
+            seen = features.shape[1]
+            blocks = F.pixel_unshuffle(features, 2)
+            axes = _principal_axes(blocks, min(4 * seen, down.out_channels))
+            features = F.conv2d(blocks, axes[:, :, None, None])
+            count = len(axes)
+            kernel = axes.reshape(count, seen, 2, 2)
+            small = _FEATURES if i == 0 else 1 / _FEATURES if i == last else 1.0
+            down.weight[:count] = 0.0
+            down.weight[:count, :seen, 2:4, 2:4] = small * kernel
+            down.bias[:count] = 0.0  # type: ignore[index]
+            up.weight[:, :seen] = 0.0
+            up.weight[:count, :seen, 2:4, 2:4] = kernel / small
+            up.bias[:seen] = 0.0  # type: ignore[index]
+        downs[0].bias[:] -= mean * downs[0].weight.sum(dim=(1, 2, 3))  # type: ignore[index]
+        ups[0].bias.fill_(mean)  # type: ignore[union-attr]
+
+
+def _start_scales(codec: HyperpriorCodec, samples: Tensor) -> None:
+    """Lets the hyper-synthesis begin with each channel's spread at the middle quality.
+
+    Beside scales that start near zero, latents of a block transform would cost so many bits that no gradient is left.
+    """
+    last = codec.h_s[-1]  # type: ignore[index]
+    with torch.no_grad():
+        spread = codec.g_a(samples).square().mean(dim=(0, 2, 3)).sqrt()
+        last.bias[: codec.latent_channels] = spread if codec.gain is None else spread * codec.gain.log_gain[3].exp()
 
 
 def recentre_for_residuals(codec: nn.Module) -> None:

@@ -13,7 +13,7 @@ from compass.entropy.quality import LAMBDAS, MAX_QUALITY
 from compass.nets.layered import CompassNet, LayerOutput
 from compass.nets.predictor import BicubicPredictor
 from compass.training.data import Crops
-from compass.training.klt import KLT_LAYERS, KLT_RATE_FACTOR, start_from_klt
+from compass.training.klt import KLT_LAYERS, KLT_RATE_FACTOR, start_from_klt, starts_as_klt
 from compass.training.rng import StepRNG
 
 Metrics = dict[str, float]
@@ -119,7 +119,7 @@ class BaseStage(Stage):
         self.net.base.compile()
 
     def rate_factor(self, name: str) -> float:
-        return KLT_RATE_FACTOR if self.klt and name.startswith(KLT_LAYERS) else 1.0
+        return KLT_RATE_FACTOR if self.klt and starts_as_klt(name) else 1.0
 
     def forward(self, crops: Crops, rng: StepRNG) -> tuple[Tensor, Figures]:
         x = crops.draw(self.batch, self.crop, rng)
