@@ -4,5 +4,5 @@ set -euo pipefail
 data=$1 valid=$2 runs=${3:-runs}
 profile=factorized${SIZE:-}
 compass train base --profile "$profile" --data "$data" --valid "$valid" --out "$runs/$profile" \
-  --precision "${PRECISION:-fp32}" --steps 250000 --rate 3e-4 --warmup 1000 --crop 128 --batch 4
+  --precision "${PRECISION:-fp32}" --steps 250000 --rate 1e-3 --crop 128 --batch 2
 compass export "$runs/$profile/weights.pt" "$runs/$profile.model" --profile "$profile" --force

@@ -7,7 +7,7 @@ profile=paper${SIZE:-}
 common=(--profile "$profile" --data "$data" --valid "$valid" --precision "${PRECISION:-fp32}")
 base=$runs/$profile-base/weights.pt
 
-compass train base "${common[@]}" --out "$runs/$profile-base" --steps 250000 --rate 3e-4 --warmup 1000 --crop 128 --batch 4
+compass train base "${common[@]}" --out "$runs/$profile-base" --steps 250000 --rate 1e-3 --crop 128 --batch 2
 compass train residual "${common[@]}" --out "$runs/$profile-residual" --steps 60000 --rate 2e-4 --crop 192 --batch 2 \
   --start "base=$base" --start "residual=base:$base"
 compass train predictor "${common[@]}" --out "$runs/$profile-predictor" --steps 60000 --rate 2e-4 --crop 128 --batch 4
