@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import numpy as np
 
 from compass.codec.encoder import encode_layers
 from compass.errors import CompassError
+from compass.evaluation.pool import process_pool
 from compass.model import store
 from compass.picture.files import read_image
 from compass.picture.pyramid import Pixels, sizes_from_scales
@@ -69,7 +70,7 @@ def encode_all(
     """Three-layer files of all images at all qualities, kept in a folder."""
     keep.mkdir(parents=True, exist_ok=True)
     jobs = [(path, q, model, keep) for q in qualities for path in images]
-    with ProcessPoolExecutor(processes) as pool:
+    with process_pool(processes) as pool:
         return list(pool.map(_encode, *zip(*jobs, strict=True)))
 
 

@@ -7,7 +7,6 @@ the time that `compass evaluate` would take for each case.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -17,6 +16,7 @@ from PIL import Image
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
 from compass.evaluation.evaluate import image_paths
+from compass.evaluation.pool import process_pool
 from compass.evaluation.results import Result
 from compass.model import store
 from compass.picture.fidelity import psnr
@@ -81,7 +81,7 @@ def measure(
 ) -> list[Row]:
     """A row per image and quality: bytes and PSNR of every layer of every case, and of every size alone."""
     jobs = [(path, q, model, middles) for path in image_paths(folder) for q in qualities]
-    with ProcessPoolExecutor(processes) as pool:
+    with process_pool(processes) as pool:
         return list(pool.map(_measure_image, *zip(*jobs, strict=True)))
 
 

@@ -9,7 +9,6 @@ and Lanczos enlargement of the same layer. Bits: what y, z and the header take o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from compass.codec.encoder import EncodedLayer, encode_layers
 from compass.entropy.ans import ideal_bits
 from compass.entropy.hyperprior import HyperpriorModel
 from compass.evaluation.evaluate import image_paths
+from compass.evaluation.pool import process_pool
 from compass.evaluation.records import command_line, describe, write_record
 from compass.model import store
 from compass.model.model import Model
@@ -37,7 +37,7 @@ DIGITS = 3
 def main() -> None:
     options = folder_parser(__doc__, RESULTS / "layers.json").parse_args()
     paths = image_paths(options.folder)
-    with ProcessPoolExecutor(options.processes) as pool:
+    with process_pool(options.processes) as pool:
         results = list(pool.map(measure_image, paths, [options.model] * len(paths)))
     report: Layers = {
         "command": command_line(),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from compass.errors import InputError
 from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.contract import LayerResult
 from compass.evaluation.metrics import ms_ssim
+from compass.evaluation.pool import process_pool
 from compass.evaluation.records import environment, write_record
 from compass.picture.fidelity import psnr
 from compass.picture.files import IMAGE_SUFFIXES, read_image
@@ -119,7 +120,7 @@ def _measure_all(work: Evaluation, jobs: list[tuple[Path, float]], processes: in
         for path, quality in jobs:
             yield measure(work, path, quality)
         return
-    with ProcessPoolExecutor(processes) as pool:
+    with process_pool(processes) as pool:
         futures = [pool.submit(measure, work, path, quality) for path, quality in jobs]
         try:
             for future in as_completed(futures):

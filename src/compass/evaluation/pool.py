@@ -1,0 +1,15 @@
+"""Processes that measure side by side."""
+
+from __future__ import annotations
+
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+
+
+def process_pool(processes: int) -> ProcessPoolExecutor:
+    """A pool of fresh processes.
+
+    They are spawned, not forked: a fork inherits the locks of the runtime's threads without the threads, and may wait
+    for them for ever.
+    """
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
