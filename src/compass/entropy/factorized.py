@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compass.entropy.ans import Decoder, Encoder
-from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Size
+from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Parts, Size
 from compass.entropy.operations import Integers, to_float
 from compass.entropy.tables import FrequencyTable
 
@@ -28,6 +28,9 @@ class FactorizedModel(EntropyModel):
     @property
     def hyper_channels(self) -> int:
         return 0
+
+    def parts(self) -> Parts:
+        return Parts({"log_gain": self.log_gain, "medians": self.medians}, {"y": self.tables}, {})
 
     def encode(
         self, y: Floats, z: Floats | None, quality_code: int, context: DecodedLatent | None = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from compass.entropy import operations
 from compass.entropy.ans import Decoder, Encoder
-from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Size, Symbols, hyper_size
+from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Parts, Size, Symbols, hyper_size
 from compass.entropy.operations import Integers, Operation, to_float
 from compass.entropy.quality import interpolate_exact
 from compass.entropy.scales import SCALE_LEVELS
@@ -33,6 +33,18 @@ class HyperpriorModel(EntropyModel):
     @property
     def hyper_channels(self) -> int:
         return len(self.medians)
+
+    def parts(self) -> Parts:
+        return Parts(
+            {
+                "log_gain": self.log_gain,
+                "scale_shift": self.scale_shift,
+                "thresholds": self.thresholds,
+                "medians": self.medians,
+            },
+            {"z": self.z_tables, "y": self.y_tables},
+            {"hyper_synthesis": self.hyper_synthesis},
+        )
 
     def encode(
         self, y: Floats, z: Floats | None, quality_code: int, context: DecodedLatent | None = None

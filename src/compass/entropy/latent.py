@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compass.entropy.operations import Operation
 from compass.entropy.quality import interpolate
+from compass.entropy.tables import FrequencyTable
 from compass.errors import FormatError
 
 Floats = NDArray[np.float32]
@@ -32,6 +35,14 @@ class EncodedLatent(NamedTuple):
     ideal_bits: float  # sum of -log2 p
 
 
+class Parts(NamedTuple):
+    """What an entropy model consists of, by the names in a model file."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    tables: Mapping[str, Sequence[FrequencyTable]]
+    networks: Mapping[str, Sequence[Operation]]
+
+
 class EntropyModel(ABC):
     """The entropy model of one codec, with M latent channels. Every choice of a table is made in exact integers."""
 
@@ -47,6 +58,10 @@ class EntropyModel(ABC):
     @abstractmethod
     def hyper_channels(self) -> int:
         """N, the channels of z; 0 without a hyperprior."""
+
+    @abstractmethod
+    def parts(self) -> Parts:
+        """All that has to be stored, beside the kind."""
 
     def gain(self, quality_code: int) -> Floats:
         """[M, 1, 1] factor on y; values / gain undoes it."""

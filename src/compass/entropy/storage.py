@@ -26,17 +26,15 @@ _MAX_LOG_GAIN = 30.0
 
 
 def pack_entropy_model(model: EntropyModel) -> tuple[Description, bytes]:
-    """Description and bytes of an entropy model. Raises TypeError on a kind that is not stored."""
-    arrays: dict[str, NDArray[Any]] = {"log_gain": model.log_gain}
+    """Description and bytes of an entropy model: its kind, the operations of its networks, and all arrays."""
+    parts = model.parts()
     description: Description = {"kind": model.kind}
-    if isinstance(model, HyperpriorModel):
-        arrays |= {"scale_shift": model.scale_shift, "thresholds": model.thresholds, "medians": model.medians}
-        description["hyper_synthesis"], kernels = _pack_operations("hyper_synthesis", model.hyper_synthesis)
-        arrays |= kernels | _pack_tables("z", model.z_tables) | _pack_tables("y", model.y_tables)
-    elif isinstance(model, FactorizedModel):
-        arrays |= {"medians": model.medians} | _pack_tables("y", model.tables)
-    else:
-        raise TypeError(f"{type(model).__name__} cannot be stored")
+    arrays = dict(parts.arrays)
+    for name, network in parts.networks.items():
+        description[name], kernels = _pack_operations(name, network)
+        arrays |= kernels
+    for name, tables in parts.tables.items():
+        arrays |= _pack_tables(name, tables)
     description["arrays"], content = pack_arrays(arrays)
     return description, content
 
