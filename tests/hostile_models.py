@@ -199,7 +199,7 @@ _TINY_GRAPH = graph(node("Identity"))
 # Name: how to write it, and a part of the sentence that it must give when a file is decoded with it.
 HOSTILE: dict[str, tuple[Writer, str]] = {
     "bomb": (bomb, "would have 3221225472 bytes"),
-    "lying bomb": (lying_bomb, "Bad CRC-32"),
+    "lying bomb": (lying_bomb, "its decoder/base/entropy.bin is damaged"),
     "loop": (changed({SYNTHESIS: graph(node("Loop", ("", "", "y")))}), "uses the operator 'Loop'"),
     "graph in a graph": (changed({SYNTHESIS: graph(node("Identity", attributes=(_IF,)))}), "a graph within a graph"),
     "garbage graph": (changed({SYNTHESIS: b"\xff" * 1000}), "the model's base synthesis is refused"),

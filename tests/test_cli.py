@@ -68,6 +68,8 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("encode", PARROTS, "o.cmps", "--sizes", "big"), 2, "'big' is not a size"),
         (("encode", PARROTS, "o.cmps", "--scales", "1/0"), 2, "'1/0' is not a scale"),
         (("encode", PARROTS), 2, "Missing argument"),
+        (("encode", PARROTS, "o.cmps", "--sizes", "9x", "--scales", "1"), 2, "give either --scales or --sizes"),
+        (("encode", PARROTS, "o.cmps", "--strip", "--metadata", "front"), 2, "give either --strip or --metadata"),
         (("decode", "good.cmps", "o.nonesuch"), 1, "images cannot be written as .nonesuch"),
         (("decode", "good.cmps", "o.png", "--layer", "5"), 1, "there is no layer 5: the file has layers 0 to 1"),
         (("extract", "good.cmps", "o.cmps", "--layer", "-1"), 1, "there is no layer -1"),

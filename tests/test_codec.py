@@ -139,6 +139,9 @@ def test_info(parrots, tiny_model_path):
         ({"quality": [1, 2]}, "2 qualities were given for 3 layers"),
         ({"sizes": [(400, None)]}, "larger than the image"),
         ({"sizes": [(0, None)]}, "must ascend"),
+        ({"sizes": [(40, None)], "scales": [1]}, "only one of scales and sizes"),
+        ({"scales": 1}, "scales are a sequence of numbers, not 1"),
+        ({"scales": ["half"]}, "scales are a sequence of numbers"),
     ],
 )
 def test_bad_arguments(arguments, message, parrots, tiny_model_path):
@@ -151,6 +154,8 @@ def test_pictures_that_cannot_be_coded(tiny_model_path):
         compass.encode(Image.new("F", (4, 4)), model=tiny_model_path)
     with pytest.raises(InputError, match="uint8"):
         compass.encode(np.zeros((4, 4, 3)), model=tiny_model_path)
+    with pytest.raises(InputError, match="not as a path"):
+        compass.encode("photo.png", model=tiny_model_path)
     with pytest.raises(InputError, match="no pixels"):
         compass.encode(np.zeros((0, 4, 3), np.uint8), model=tiny_model_path)
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -113,11 +114,51 @@ def test_a_model_of_the_same_name_does_not_take_the_packages_place(tmp_path):
 
 def test_another_model_of_the_same_hash_is_not_added(tmp_path):
     source = ModelFile(TINY_MODEL)
-    members = {name: content for name, content in source.members.items() if not name.startswith("training/")}
-    write_model(tmp_path / "forged.model", "tiny", members, {}, source.manifest.hash)
+    residual = {
+        f"decoder/base/{name}": source.read(f"decoder/residual/{name}") for name in ("entropy.json", "entropy.bin")
+    }
+    write_model(tmp_path / "forged.model", "tiny", {**source.members, **residual}, {}, source.manifest.hash)
     compass.models.add(TINY_MODEL)
     with pytest.raises(ModelError, match=f"has the hash {HASH}, as another model has"):
         compass.models.add(tmp_path / "forged.model")
+
+
+def test_a_better_encoder_takes_the_place_of_the_one_before(tmp_path):
+    source = ModelFile(TINY_MODEL)
+    encoder = {
+        "encoder/base/analysis.onnx": source.read("encoder/base/analysis.onnx"),
+        "training/base/prior.bin": b"other",
+    }
+    manifest = write_model(tmp_path / "better.model", "tiny", {**source.members, **encoder}, {}, source.manifest.hash)
+    compass.models.add(TINY_MODEL)
+    assert compass.models.add(tmp_path / "better.model").manifest.sha256 == manifest.sha256
+    assert next(entry.manifest.sha256 for entry in compass.models.installed()) == manifest.sha256
+
+
+def test_a_damaged_copy_does_not_hide_a_whole_one(monkeypatch, tmp_path):
+    content = bytearray(TINY_MODEL.read_bytes())
+    with zipfile.ZipFile(TINY_MODEL) as archive:
+        info = archive.getinfo("decoder/predictor.onnx")
+    content[info.header_offset + 200] ^= 1
+    for folder, data in (("a", content), ("b", TINY_MODEL.read_bytes())):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "tiny.model").write_bytes(data)
+    monkeypatch.setenv(store.VARIABLE, str(tmp_path / "a"))
+    with pytest.raises(ModelError, match=r"its decoder/predictor\.onnx is damaged"):
+        compass.decode(FILE)
+    monkeypatch.setenv(store.VARIABLE, os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")]))
+    assert compass.decode(FILE).tobytes() == expected()
+
+
+def test_a_file_in_the_environment_and_one_that_is_broken(monkeypatch, tmp_path):
+    broken = tmp_path / "broken.model"
+    broken.write_bytes(TINY_MODEL.read_bytes()[:-100])
+    monkeypatch.setenv(store.VARIABLE, os.pathsep.join([str(TINY_MODEL), str(tmp_path)]))
+    assert compass.decode(FILE).tobytes() == expected()
+    listed = run("models", "list", cwd=tmp_path)
+    assert listed.returncode == 0
+    assert HASH in listed.stdout
+    assert listed.stderr == f"compass: {broken} is not a model file, or is cut off or damaged\n"
 
 
 def test_files_outlive_the_default_model(monkeypatch, tmp_path, parrots):
@@ -171,8 +212,6 @@ def test_the_same_members_make_the_same_bytes_and_the_card_is_free(tmp_path):
 
 @pytest.mark.parametrize("change", [b"1", b"3"])
 def test_other_model_formats_are_refused(change, tmp_path):
-    import zipfile
-
     with zipfile.ZipFile(tmp_path / "later.model", "w") as archive:
         archive.writestr("model.json", b'{"format": ' + change + b"}")
     with pytest.raises(ModelError, match=f"it has model format {change.decode()}, this program reads 2"):

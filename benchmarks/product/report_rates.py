@@ -65,7 +65,7 @@ def kodak_section(three: dict[str, Any], single: dict[str, Any]) -> Section:
         rows.append([*cells, f"{other['psnr-rgb']:.2f}"])
     head = ["quality", "bytes, 1/4", "dB", "bytes, 1/2", "dB", "bytes, 1", "dB", "bpp", "MS-SSIM"]
     return Section(
-        f"Kodak, {len({row['picture'] for row in three['images']})} images, layers 1/4, 1/2, 1",
+        f"Kodak, {len({row['picture'] for row in three['pictures']})} images, layers 1/4, 1/2, 1",
         [
             Text(
                 f"`{three['environment']['command']}`; bytes are those of the file up to that layer's last. The last "

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 __all__ = ["LayeredFile", "decode", "encode", "extract", "info", "models", "open"]
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `import compass` alone stays below the time of importing numpy.
     if name == "models":

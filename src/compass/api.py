@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,10 +50,12 @@ def encode(
         raise InputError("only one of quality, target size and target PSNR can be given")
     image = to_codable(image if isinstance(image, Image.Image) else _from_array(image))
     loaded = store.load(model, threads)
+    if scales is not None and sizes is not None:
+        raise InputError("only one of scales and sizes can be given")
     if sizes is not None:
         layers = complete_sizes(image.size, sizes)
     else:
-        layers = sizes_from_scales(image.size, loaded.default_scales if scales is None else scales)
+        layers = sizes_from_scales(image.size, loaded.default_scales if scales is None else _numbers(scales, "scales"))
     front, back = to_boxes(Metadata.of(image), metadata)
     encoder = LayerEncoder(image, layers, loaded)
     if target_size is not None:
@@ -95,7 +97,16 @@ def extract(data: bytes, layer: int) -> bytes:
     return open(data).extract(layer)
 
 
+def _numbers(values: Iterable[float], what: str) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise InputError(f"{what} are a sequence of numbers, not {values!r}") from None
+
+
 def _from_array(image: ArrayLike) -> Image.Image:
+    if isinstance(image, str | os.PathLike):
+        raise InputError("an image is given as a Pillow image or an array, not as a path: open it with PIL.Image.open")
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
         raise InputError(

@@ -73,6 +73,10 @@ def encode(
     parsed_target = None if target_size is None else parse_bytes(target_size)
     if sum(option is not None for option in (quality, target_size, target_psnr)) > 1:
         raise typer.BadParameter("give only one of --quality, --target-size and --target-psnr")
+    if scales is not None and sizes is not None:
+        raise typer.BadParameter("give either --scales or --sizes")
+    if strip and metadata not in ("auto", "none"):
+        raise typer.BadParameter("give either --strip or --metadata")
 
     from compass import api
     from compass.files import write_bytes

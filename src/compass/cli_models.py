@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from compass.errors import ModelError
+
 app = typer.Typer(no_args_is_help=True, help="Show and install the models that files are made with.")
 
 
@@ -16,6 +18,7 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machin
     """Show the models that are installed, in the order in which they are searched."""
     from compass.model import store
 
+    found = list(store.search())
     rows = [
         {
             "name": entry.manifest.name,
@@ -25,8 +28,12 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="For machin
             "place": entry.place,
             "path": str(entry.path),
         }
-        for entry in store.installed()
+        for entry in found
+        if isinstance(entry, store.Installed)
     ]
+    for error in found:
+        if isinstance(error, ModelError):
+            typer.echo(f"compass: {error}", err=True)
     if as_json:
         typer.echo(json.dumps(rows, indent=1))
         return
@@ -46,8 +53,8 @@ def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file.
 
 @app.command()
 def where() -> None:
-    """Show the folders that are searched for models."""
+    """Show where models are looked for."""
     from compass.model import store
 
-    for label, folder in store.places():
-        typer.echo(f"{label:<16} {folder}{'' if folder.is_dir() else '  (not there)'}")
+    for label, path in store.places():
+        typer.echo(f"{label:<16} {path}{'' if path.exists() else '  (not there)'}")

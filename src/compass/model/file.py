@@ -22,6 +22,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replace_field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,20 +42,8 @@ _MEMBER = re.compile(
 _LIMITS = {".json": 1 << 20, ".bin": 1 << 24, ".onnx": 1 << 26}  # bytes of a member
 _TOTAL_LIMIT = 1 << 27
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_BROKEN = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    KeyError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    RecursionError,
-)
+# What reading an archive and a manifest can raise beside OSError, BadZipFile and ValueError.
+_BROKEN = (KeyError, TypeError, AttributeError, NotImplementedError, RuntimeError, RecursionError, struct.error)
 
 Members = Mapping[str, bytes]
 
@@ -89,6 +78,8 @@ class Manifest:
     def parse(cls, data: bytes) -> Manifest:
         """Raises KeyError, TypeError or ValueError on anything that is no manifest, ModelError on another format."""
         content = json.loads(data)
+        if not isinstance(content, dict) or "format" not in content:
+            raise ValueError("its manifest cannot be right")
         if content["format"] != FORMAT:
             raise ModelError(f"it has model format {content['format']}, this program reads {FORMAT}")
         members = {name: Member(int(m["bytes"]), str(m["sha256"])) for name, m in content["members"].items()}
@@ -107,6 +98,11 @@ class Manifest:
         if manifest.sha256 != digest(members):
             raise ValueError("its members do not match its digest")
         return manifest
+
+    @property
+    def decoder_sha256(self) -> str:
+        """Digest of what decoding needs: models that share it decode the same files to the same images."""
+        return digest({name: m for name, m in self.members.items() if name.startswith("decoder/")})
 
     def as_json(self) -> bytes:
         """Inverse of `parse`."""
@@ -182,6 +178,14 @@ class ModelFile:
         except (ValueError, RecursionError):
             raise ModelError(f"{self.path} is damaged: its {name} is no JSON") from None
 
+    @property
+    def whole(self) -> bool:
+        """Whether every member of the decoder's half is what the manifest says."""
+        try:
+            return all(self.read(name) for name in self.manifest.members if name.startswith("decoder/"))
+        except ModelError:
+            return False
+
     @cached_property
     def members(self) -> Members:
         """All members. Raises ModelError if one is damaged."""
@@ -196,17 +200,29 @@ class ModelFile:
             raise ModelError(f"there is no model file {self.path}") from None
         except ModelError as error:
             raise ModelError(f"{self.path} cannot be used: {error}") from None
-        except _BROKEN as error:
+        except OSError as error:
+            raise ModelError(f"{self.path} cannot be read: {error.strerror or error}") from None
+        except zipfile.BadZipFile:
+            raise ModelError(f"{self.path} is not a model file, or is cut off or damaged") from None
+        except ValueError as error:
             raise ModelError(f"{self.path} is not a model file: {error}") from None
+        except _BROKEN:
+            raise ModelError(f"{self.path} is not a model file: its manifest cannot be right") from None
 
 
 def _read(archive: zipfile.ZipFile, name: str, limit: int) -> bytes:
-    """At most `limit` bytes of a member. Raises ValueError if it says, or turns out, to be larger."""
-    info = archive.getinfo(name)
+    """At most `limit` bytes of a member. Raises ValueError if it is missing, damaged, or larger, stated or in truth."""
+    try:
+        info = archive.getinfo(name)
+    except KeyError:
+        raise ValueError(f"it has no {name}") from None
     if info.file_size > limit:
         raise ValueError(f"its {name} is too large")
-    with archive.open(info) as file:
-        content = file.read(limit + 1)
+    try:
+        with archive.open(info) as file:
+            content = file.read(limit + 1)
+    except (zipfile.BadZipFile, zlib.error, EOFError):
+        raise ValueError(f"its {name} is damaged") from None
     if len(content) > limit:
         raise ValueError(f"its {name} is too large")
     return content
@@ -226,10 +242,9 @@ def write_model(
     Raises ValueError if the members or the name are none of a model, InputError if the file cannot be written.
     """
     table = {member: Member.of(content) for member, content in members.items()}
+    manifest = Manifest(name, model_hash or bytes(HASH_BYTES), digest(table), table, dict(card))
     if model_hash is None:
-        decoder = {member: entry for member, entry in table.items() if member.startswith("decoder/")}
-        model_hash = bytes.fromhex(digest(decoder))[:HASH_BYTES]
-    manifest = Manifest(name, model_hash, digest(table), table, dict(card))
+        manifest = replace_field(manifest, hash=bytes.fromhex(manifest.decoder_sha256)[:HASH_BYTES])
     Manifest.parse(manifest.as_json())
     _write(path, manifest, members, replace)
     return manifest

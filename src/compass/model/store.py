@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from compass.errors import ModelError, ModelNotFoundError
-from compass.files import write_bytes
+from compass.files import read_bytes, write_bytes
 from compass.model.file import Manifest, ModelFile
 from compass.model.model import Model
 
@@ -22,10 +22,10 @@ _registered: list[Path] = []
 
 
 class Place(NamedTuple):
-    """A folder that may hold models."""
+    """A folder that may hold models, or a model file."""
 
     label: str
-    folder: Path
+    path: Path
 
 
 class Installed(NamedTuple):
@@ -45,7 +45,7 @@ def register(path: str | os.PathLike[str]) -> None:
 
 
 def places() -> list[Place]:
-    """Folders that are searched, after what was registered, in this order; they need not exist."""
+    """Where models are looked for, after what was registered, in this order; the places need not exist."""
     import platformdirs
 
     named = [Place(VARIABLE, Path(part)) for part in os.environ.get(VARIABLE, "").split(os.pathsep) if part]
@@ -59,22 +59,30 @@ def places() -> list[Place]:
 
 def installed() -> Iterator[Installed]:
     """All models that can be found, in the order of the search; files that are none are passed over."""
+    return (found for found in search() if isinstance(found, Installed))
+
+
+def search() -> Iterator[Installed | ModelError]:
+    """All models in the order of the search, and for each file that is none what is wrong with it."""
     found = [(path, "registered") for path in _registered]
-    for label, folder in places():
+    for label, place in places():
         try:
-            found += [(path, label) for path in sorted(folder.glob("*" + SUFFIX))]
+            found += [(path, label) for path in ([place] if place.is_file() else sorted(place.glob("*" + SUFFIX)))]
         except OSError:  # a folder that may not be read
             continue
     for path, label in found:
         try:
             yield Installed(ModelFile(path).manifest, path, label)
-        except ModelError:
-            continue
+        except ModelError as error:
+            yield error
 
 
 def find_hash(model_hash: bytes) -> Installed | None:
-    """The first model of this hash, None if there is none."""
-    return next((entry for entry in installed() if entry.manifest.hash == model_hash), None)
+    """The first model of this hash that is whole, or the first of all if none is; None if there is no such model."""
+    found = [entry for entry in installed() if entry.manifest.hash == model_hash]
+    if len(found) < 2:
+        return found[0] if found else None
+    return next((entry for entry in found if ModelFile(entry.path).whole), found[0])
 
 
 def load(name: str | os.PathLike[str] | None = None, threads: int = 0) -> Model:
@@ -88,7 +96,7 @@ def load(name: str | os.PathLike[str] | None = None, threads: int = 0) -> Model:
         return _loaded(packaged, threads)
     known = list(installed())
     for entry in known:
-        if text in (entry.manifest.name, entry.manifest.hash.hex()):
+        if entry.manifest.name == text or entry.manifest.hash.hex() == text.lower():
             return _loaded(entry.path, threads)
     if Path(text).is_file():
         return _loaded(Path(text).absolute(), threads)
@@ -115,22 +123,22 @@ def load_for(model_hash: bytes, name: str | os.PathLike[str] | None = None, thre
 def add(path: Path) -> Installed:
     """Copies a model file to the user's folder, having checked all of it.
 
-    Raises ModelError if it cannot be used, or if another model of the same hash is installed.
+    A model of the same hash and name in that folder is replaced; it may have another encoder. Raises ModelError if the
+    file cannot be used, or if a model of the same hash is installed that decodes otherwise.
     """
     model = Model(path, threads=1)
     model.check()
     known = find_hash(model.hash)
-    if known is not None and known.manifest.sha256 != model.file.manifest.sha256:
+    if known is not None and known.manifest.decoder_sha256 != model.file.manifest.decoder_sha256:
         raise ModelError(f"{path} has the hash {model.hash.hex()}, as another model has: {known.path}")
-    place = next(place for place in places() if place.label == "user")
-    target = place.folder / f"{model.name}-{model.hash.hex()}{SUFFIX}"
+    folder = next(place.path for place in places() if place.label == "user")
+    target = folder / f"{model.name}-{model.hash.hex()}{SUFFIX}"
     try:
-        place.folder.mkdir(parents=True, exist_ok=True)
-        content = path.read_bytes()
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ModelError(f"{path} cannot be added: {error.strerror}") from None
-    write_bytes(content, target)
-    return Installed(ModelFile(target).manifest, target, place.label)
+        raise ModelError(f"the folder {folder} cannot be made: {error.strerror}") from None
+    write_bytes(read_bytes(path), target)
+    return Installed(ModelFile(target).manifest, target, "user")
 
 
 def _loaded(path: Path, threads: int) -> Model:
