@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,5 +26,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(layered_file if name == "LayeredFile" else api, name)
     if name == "__version__":
+        from importlib import metadata
+
         return metadata.version("compass-codec")
     raise AttributeError(f"module 'compass' has no attribute {name!r}")
