@@ -36,7 +36,7 @@ class Network:
     def _session(self) -> InferenceSession:
         import onnxruntime as ort
 
-        assert self._inputs
+        _ = self._inputs  # refuses a graph before the runtime sees it
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -51,7 +51,7 @@ class Network:
 
     def prepare(self) -> None:
         """Raises ModelError if the graph cannot be run."""
-        assert self._session
+        _ = self._session
 
     def __call__(self, feeds: dict[str, NDArray[Any]], shape: tuple[int, int, int]) -> Floats:
         """The output [C, H, W], without its batch axis, for those of the feeds that the graph has inputs for.
