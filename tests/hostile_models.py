@@ -189,6 +189,14 @@ def _unknown_kind(description: dict) -> None:
     description["kind"] = "neural"
 
 
+def _one_network_more(description: dict) -> None:
+    description["groups.9.scales"] = []
+
+
+def _no_convolution(description: dict) -> None:
+    description["groups.0.phase_scales.1"] = [{"kind": "leaky_relu", "slope": 0}]
+
+
 def _huge_array(description: dict) -> None:
     description["arrays"]["medians"]["shape"] = [1 << 40]
 
@@ -237,6 +245,11 @@ HOSTILE: dict[str, tuple[Writer, str]] = {
     "huge weight": (with_arrays("hyper_synthesis.0.weight", "int64", 2**60), "too large for exact arithmetic"),
     "huge median": (with_arrays("medians", "int64", 2**62), "its medians cannot be right"),
     "table": (with_arrays("y_frequencies", "int64", 5), "sum to 2^24"),
+    "groups": (with_arrays("groups", "int64", 5), "its groups cannot be right"),
+    "huge magnitude": (with_arrays("magnitudes", "int64", 2**62), "its magnitudes cannot be right"),
+    "network too few": (described(lambda d: d.pop("groups.0.phase_means.3")), "the entropy model is damaged"),
+    "network too many": (described(_one_network_more), "its networks of groups cannot be right"),
+    "network at a place": (described(_no_convolution), "its networks of groups cannot be right"),
     "unknown kind": (described(_unknown_kind), "'neural' is unknown"),
     "huge array": (described(_huge_array), "an array ends after the data does"),
     "description": (changed({DESCRIPTION: b"[1, 2"}), "is no JSON"),

@@ -234,10 +234,10 @@ def shuffle(x: Volume) -> Volume:
     ]
 
 
-def hyper_synthesis(arrays: Arrays, z: Volume) -> Volume:
-    medians = arrays["medians"][1]
-    x = [[[saturate(v * 2**10 + m) for v in row] for row in plane] for plane, m in zip(z, medians, strict=True)]
-    for number, step in enumerate(arrays["hyper_synthesis"]):
+def run_network(arrays: Arrays, name: str, x: Volume) -> Volume:
+    """An integer network of the model."""
+    x = [[[saturate(v) for v in row] for row in plane] for plane in x]
+    for number, step in enumerate(arrays[name]):
         kind = step["kind"]
         if kind == "pixel_shuffle":
             x = shuffle(x)
@@ -245,9 +245,85 @@ def hyper_synthesis(arrays: Arrays, z: Volume) -> Volume:
             x = [[[v if v >= 0 else v * step["slope"] // 2**14 for v in row] for row in plane] for plane in x]
         else:
             run = {"convolution": convolve, "transposed_convolution": convolve_up}[kind]
-            name = f"hyper_synthesis.{number}"
-            x = run(x, arrays[f"{name}.weight"], arrays[f"{name}.bias"][1])
+            x = run(x, arrays[f"{name}.{number}.weight"], arrays[f"{name}.{number}.bias"][1])
     return x
+
+
+def hyper_synthesis(arrays: Arrays, z: Volume) -> Volume:
+    medians = arrays["medians"][1]
+    x = [[[v * 2**10 + m for v in row] for row in plane] for plane, m in zip(z, medians, strict=True)]
+    return run_network(arrays, "hyper_synthesis", x)
+
+
+# Decoding y
+
+
+PHASES = {
+    1: [[(0, 0), (0, 1), (1, 0), (1, 1)]],
+    2: [[(0, 0), (1, 1)], [(0, 1), (1, 0)]],
+    4: [[(0, 0)], [(1, 1)], [(0, 1)], [(1, 0)]],
+}
+
+
+def decode_y(arrays: Arrays, stream: Ans, z: Volume, size: tuple[int, int], quality: int) -> Volume:
+    """Symbols of y of this size [channel][row][column], at a quality code."""
+    height, width = size
+    conditions = hyper_synthesis(arrays, z)
+    latents, shifts = len(conditions) // 2, arrays["scale_shift"][1]
+    scales, means = conditions[:latents], conditions[latents:]
+    low = min(quality // 32, 5)
+    fraction = quality - 32 * low
+    for c, plane in enumerate(scales):
+        a, b = shifts[low * latents + c], shifts[(low + 1) * latents + c]
+        shift = (a * (32 - fraction) + b * fraction + 16) // 32
+        scales[c] = [[v + shift for v in row] for row in plane]
+    symbols = [[[0] * width for _ in range(height)] for _ in range(latents)]
+    pairs = arrays["groups"][1] if "groups" in arrays else [latents, 1]
+    first = 0
+    for group, (channels, phases) in enumerate(zip(pairs[::2], pairs[1::2], strict=True)):
+        own = range(first, first + channels)
+        everywhere = [(y, x) for y in range(height) for x in range(width)]
+        if group:
+            seen = [magnitudes(arrays, symbols[c]) for c in range(first)]
+            correct(scales, own, run_network(arrays, f"groups.{group}.scales", seen), everywhere)
+        done: set[tuple[int, int]] = set()
+        for phase, places in enumerate(PHASES[phases]):
+            positions = [p for p in everywhere if (p[0] % 2, p[1] % 2) in places]
+            if phase:
+                seen = [magnitudes(arrays, symbols[c]) for c in own]
+                values = [
+                    [
+                        [symbols[c][y][x] * 2**10 + means[c][y][x] if (y, x) in done else 0 for x in range(width)]
+                        for y in range(height)
+                    ]
+                    for c in own
+                ]
+                correct(scales, own, run_network(arrays, f"groups.{group}.phase_scales.{phase}", seen), positions)
+                correct(means, own, run_network(arrays, f"groups.{group}.phase_means.{phase}", values), positions)
+            places_of_level: dict[int, list[tuple[int, int, int]]] = {}
+            for c in own:
+                for y, x in positions:
+                    level = sum(t <= scales[c][y][x] for t in arrays["thresholds"][1])
+                    places_of_level.setdefault(level, []).append((c, y, x))
+            for level, table in enumerate(tables(arrays, "y")):
+                here = places_of_level.get(level, [])
+                for (c, y, x), value in zip(here, stream.values(len(here), table), strict=True):
+                    symbols[c][y][x] = value
+            done.update(positions)
+        first += channels
+    return symbols
+
+
+def magnitudes(arrays: Arrays, plane: list[list[int]]) -> list[list[int]]:
+    """What the magnitudes of symbols count."""
+    counts = arrays["magnitudes"][1]
+    return [[counts[min(abs(v), len(counts) - 1)] for v in row] for row in plane]
+
+
+def correct(planes: Volume, channels: range, correction: Volume, positions: list[tuple[int, int]]) -> None:
+    for c, plane in zip(channels, correction, strict=True):
+        for y, x in positions:
+            planes[c][y][x] += plane[y][x]
 
 
 def decode_symbols(model: zipfile.ZipFile, file: File, number: int) -> tuple[list[int], list[int]]:
@@ -259,21 +335,7 @@ def decode_symbols(model: zipfile.ZipFile, file: File, number: int) -> tuple[lis
     stream = Ans(layer.payload)
     flat = [stream.values(z_size[0] * z_size[1], table) for table in tables(arrays, "z")]
     z = [[plane[r * z_size[1] : (r + 1) * z_size[1]] for r in range(z_size[0])] for plane in flat]
-    conditions = hyper_synthesis(arrays, z)
-    low = min(layer.quality // 32, 5)
-    fraction = layer.quality - 32 * low
-    latents, shifts = len(conditions) // 2, arrays["scale_shift"][1]
-    levels = []
-    for c in range(latents):
-        a, b = shifts[low * latents + c], shifts[(low + 1) * latents + c]
-        shift = (a * (32 - fraction) + b * fraction + 16) // 32
-        for row in conditions[c][: y_size[0]]:
-            levels += [sum(t <= v + shift for t in arrays["thresholds"][1]) for v in row[: y_size[1]]]
-    symbols = [0] * len(levels)
-    for level, table in enumerate(tables(arrays, "y")):
-        places = [i for i, own in enumerate(levels) if own == level]
-        for place, value in zip(places, stream.values(len(places), table), strict=True):
-            symbols[place] = value
+    symbols = decode_y(arrays, stream, z, y_size, layer.quality)
     assert stream.state == 0
     assert not stream.words
-    return [v for plane in flat for v in plane], symbols
+    return [v for plane in flat for v in plane], [v for plane in symbols for row in plane for v in row]

@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compass.entropy.ans import Decoder, Encoder
+from compass.entropy.latent import hyper_size
+from compass.entropy.operations import to_float
+from compass.entropy.steps import PHASES, phase_mask
 from compass.entropy.tables import FrequencyTable, quantise_probabilities
 from compass.errors import FormatError, InputError
 
@@ -84,3 +87,50 @@ def test_leftover_data_is_an_error():
     decoder.get(4, TABLES[1])
     with pytest.raises(FormatError, match="does not end"):
         decoder.finish()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (1, 7), (3, 5), (8, 6)])
+@pytest.mark.parametrize("part", ["base", "residual"])
+def test_a_latent_in_steps(part, size, tiny_model):
+    """It comes back as it was coded, at the length that its conditions say."""
+    model = getattr(tiny_model, part).entropy_model
+    y, z = _latent(model, size)
+    coded = model.encode(y, z, 80)
+    decoded = model.decode(coded.payload, size, 80)
+    assert all(np.array_equal(a, b) for a, b in zip(decoded, coded.decoded, strict=True))
+    assert len(coded.payload) <= coded.ideal_bits / 8 + 8
+    scales, means = model.conditions(decoded, 80)
+    assert np.array_equal(decoded.symbols, np.rint(y - to_float(means).astype(np.float32)))
+    assert scales.shape == y.shape
+
+
+def test_no_step_sees_a_later_one(tiny_model):
+    """A symbol changed at the end of the order changes the conditions of nothing; one at its start those of others."""
+    model = tiny_model.base.entropy_model
+    latent = model.encode(*_latent(model, (6, 6)), 80).decoded
+    before = model.conditions(latent, 80)
+    stop = 0
+    for i, part in enumerate(model.groups):
+        own = slice(stop, stop + part.group.channels)
+        for phase, places in enumerate(PHASES[part.group.phases]):
+            changed = latent.symbols.copy()
+            changed[own, phase_mask(places, (6, 6))] += 9
+            after = model.conditions(latent._replace(symbols=changed), 80)
+            differ = np.zeros(changed.shape, bool)
+            for a, b in zip(before, after, strict=True):
+                differ |= a != b
+            later = np.zeros(changed.shape, bool)
+            later[own.stop :] = True
+            for places_after in PHASES[part.group.phases][phase + 1 :]:
+                later[own, phase_mask(places_after, (6, 6))] = True
+            last = i == len(model.groups) - 1 and phase == part.group.phases - 1
+            assert not (differ & ~later).any()
+            assert differ.any() != last
+        stop = own.stop
+
+
+def _latent(model, size):
+    rng = np.random.default_rng(3)
+    y = (rng.laplace(0, 2, (model.channels, *size)) * model.gain(80) / model.gain(80).max()).astype(np.float32)
+    z = rng.normal(0, 2, (model.hyper_channels, hyper_size(size[0]), hyper_size(size[1]))).astype(np.float32)
+    return y, z

@@ -93,12 +93,11 @@ def compare(
         seen = [torch.from_numpy(prediction)[None]] if theirs.conditional and prediction is not None else []
         y = theirs.g_a(torch.from_numpy(x)[None], *seen) * torch.from_numpy(ours.gain(code))
         z = np.rint(theirs.h_a(y)[0].numpy() - operations.to_float(ours.medians)[:, None, None]).astype(np.int64)
-    hyper_latent = operations.from_symbols(latent.hyper_symbols, ours.medians)
-    raw, raw_by_torch = (run(ours.hyper_synthesis, hyper_latent) for run in (operations.run, run_by_torch))
-    means = latent.values - latent.symbols
+    conditions, by_torch = (ours.conditions(latent, code, run) for run in (operations.run, run_by_torch))
+    means = operations.to_float(conditions[1]).astype(np.float32)
     totals.layers += 1
     totals.symbols += latent.symbols.size + latent.hyper_symbols.size
-    totals.conditions_that_differ += int((raw != raw_by_torch).sum())
+    totals.conditions_that_differ += sum(int((a != b).sum()) for a, b in zip(conditions, by_torch, strict=True))
     totals.symbols_that_differ += int((latent.hyper_symbols != z).sum())
     totals.symbols_that_differ += int((latent.symbols != np.rint(y[0].numpy() - means)).sum())
 

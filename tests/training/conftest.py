@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -37,21 +36,11 @@ def crops_folder(parrots: Image.Image, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_net(parrots: Image.Image):
-    """The untrained `tiny` networks on top of a block transform; what starts at zero in them is not."""
-    import torch
+def tiny_net():
+    """The networks of `tests.training.tiny`."""
+    from tests.training import tiny
 
-    from compass.training.klt import start_from_klt
-    from compass.training.run import build
-
-    torch.manual_seed(1)
-    net = build("tiny").eval()
-    x = torch.from_numpy(np.array(parrots)).permute(2, 0, 1)[None].float() / 255
-    start_from_klt(net.base, x[:, :, :240, :320])
-    start_from_klt(net.residual, x[:, :, :240, :320], mean=0.0)
-    for layer in (net.predictor.leave, net.residual.g_a.condition.view, net.residual.g_s.condition.view):
-        torch.nn.init.normal_(layer.weight, std=0.01)
-    return net
+    return tiny.tiny_net()
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from compass.entropy import operations as exact
-from compass.entropy.scales import scale_table
+from compass.entropy.latent import DecodedLatent
+from compass.entropy.scales import LOG_SCALE_MIN, LOG_SCALE_STEP, SCALE_LEVELS, scale_table
 from compass.nets.exact_by_torch import run_by_torch
 from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.paper import paper_transforms
+from compass.nets.priors import scale_of_level
 from compass.nets.profiles import PROFILES
 from compass.training.export import entropy_model
 
@@ -62,3 +64,24 @@ def test_levels_are_the_nearest_scales(tiny_net):
 def encode_scale(codec: HyperpriorCodec, scale: np.ndarray) -> np.ndarray:
     """What h_s yields for a standard deviation."""
     return np.log(scale / 0.11) / (np.log(256 / 0.11) / 63) if codec.log_scale else scale
+
+
+def test_context_in_integers_is_close_to_the_float_networks(tiny_net, parrots):
+    """Scales and means of every step, given the same symbols before it."""
+    codec, quality = tiny_net.base, torch.tensor([3.0])
+    x = torch.from_numpy(np.array(parrots)).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        gain, shift = codec.quality_terms(quality)
+        y = codec.g_a(x) * gain
+        z = codec.entropy_bottleneck.quantise(codec.h_a(y))
+        y_hat, scales, means = codec.gaussian(y, z, shift)
+        uncorrected = codec.h_s(z)[:, :, : y.shape[2], : y.shape[3]].chunk(2, dim=1)
+    symbols = torch.round(y_hat - means)[0].numpy().astype(np.int32)
+    latent = DecodedLatent(symbols, z[0].numpy().astype(np.int32), y_hat[0].numpy())
+    levels, fixed_means = entropy_model(codec).conditions(latent, 96)
+    expected = (np.log(scales[0].numpy()) - LOG_SCALE_MIN) / LOG_SCALE_STEP
+    assert np.abs(np.clip(levels / 1024, 0, SCALE_LEVELS - 1) - expected).max() < 0.05
+    assert np.abs(fixed_means / 1024 - means[0].numpy()).max() < 0.05
+    first = codec.context.groups[0].channels
+    assert not torch.allclose(uncorrected[1][:, :first], means[:, :first], atol=0.1)
+    assert not torch.allclose(scale_of_level(uncorrected[0] + shift)[:, first:], scales[:, first:], rtol=0.1)

@@ -75,7 +75,8 @@ def test_symbols_agree_between_onnx_runtime_and_torch(parrots, tiny_net, exporte
         y = tiny_net.base.g_a(torch.from_numpy(x)[None]) * torch.from_numpy(model.gain(96))
         z_torch = torch.round(tiny_net.base.h_a(y))[0].numpy().astype(np.int64)
     assert np.array_equal(decoded.hyper_symbols, z_torch)
-    raw = run_by_torch(model.hyper_synthesis, exact.from_symbols(z_torch, model.medians))[:, : y.shape[2], : y.shape[3]]
-    means = raw[len(raw) // 2 :] / 2**exact.ACTIVATION_BITS
+    scales, fixed_means = model.conditions(decoded, 96, run_by_torch)
+    means = fixed_means / 2**exact.ACTIVATION_BITS
+    assert all(np.array_equal(a, b) for a, b in zip((scales, fixed_means), model.conditions(decoded, 96), strict=True))
     assert np.array_equal(decoded.values, (decoded.symbols + means).astype(np.float32))
     assert np.array_equal(decoded.symbols, np.rint(y[0].numpy() - means.astype(np.float32)).astype(np.int32))

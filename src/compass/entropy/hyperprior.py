@@ -1,9 +1,12 @@
-"""The entropy model with a hyperprior: z with static tables, y with the tables that h_s selects, given z."""
+"""The entropy model with a hyperprior: z with static tables, y with the tables that integer networks select.
+
+They see z and, in a model with context, what of y has been decoded before: see `compass.entropy.steps`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +14,27 @@ from numpy.typing import NDArray
 from compass.entropy import operations
 from compass.entropy.ans import Decoder, Encoder
 from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Parts, Size, Symbols, hyper_size
-from compass.entropy.operations import Integers, Operation, to_float
+from compass.entropy.operations import ACTIVATION_BITS, Integers, Operation, to_float
 from compass.entropy.quality import interpolate_exact
 from compass.entropy.scales import SCALE_LEVELS
+from compass.entropy.steps import PHASES, Group, Place, phase_mask
 from compass.entropy.tables import FrequencyTable
+
+Levels = NDArray[np.int64]
+# (slice of channels, mask of positions [h, w], levels [C, n], means [C, n]) -> symbols [C, n]
+_CodeStep = Callable[[slice, NDArray[np.bool_], Levels, Floats], Symbols]
+Network = Sequence[Operation]
+Run = Callable[[Network, Integers, Place | None], Integers]
+
+
+@dataclass(frozen=True)
+class GroupModel:
+    """One group of channels, with the networks that correct what the hyper-synthesis says of it."""
+
+    group: Group
+    scales: Network = ()  # correction of the scales; sees magnitudes of all groups before, absent in the first
+    phase_scales: Sequence[Network] = ()  # for each phase but the first; they see magnitudes of the phases before
+    phase_means: Sequence[Network] = ()  # the same of the means; they see values of the phases before
 
 
 @dataclass(frozen=True)
@@ -26,42 +46,59 @@ class HyperpriorModel(EntropyModel):
     scale_shift: Integers  # [7, M] added to the scales that h_s yields
     thresholds: Integers  # [63] a scale at or above k of them has level k
     medians: Integers  # [N] of z
-    hyper_synthesis: Sequence[Operation]  # h_s: z [N, h, w] -> scales and means [2M, 4h, 4w]
+    hyper_synthesis: Network  # h_s: z [N, h, w] -> scales and means [2M, 4h, 4w]
     z_tables: Sequence[FrequencyTable]  # N
     y_tables: Sequence[FrequencyTable]  # 64
+    groups: Sequence[GroupModel] = ()  # without context none: y is coded in one step
+    magnitudes: Integers = field(default_factory=lambda: np.zeros(1, np.int64))  # what a symbol's magnitude counts
 
     @property
     def hyper_channels(self) -> int:
         return len(self.medians)
 
     def parts(self) -> Parts:
-        return Parts(
-            {
-                "log_gain": self.log_gain,
-                "scale_shift": self.scale_shift,
-                "thresholds": self.thresholds,
-                "medians": self.medians,
-            },
-            {"z": self.z_tables, "y": self.y_tables},
-            {"hyper_synthesis": self.hyper_synthesis},
-        )
+        arrays = {
+            "log_gain": self.log_gain,
+            "scale_shift": self.scale_shift,
+            "thresholds": self.thresholds,
+            "medians": self.medians,
+        }
+        networks = {"hyper_synthesis": self.hyper_synthesis}
+        if self.groups:
+            arrays |= {"groups": np.array([model.group for model in self.groups]), "magnitudes": self.magnitudes}
+        for name, network in self.context_networks().items():
+            networks[name] = network
+        return Parts(arrays, {"z": self.z_tables, "y": self.y_tables}, networks)
+
+    def context_networks(self) -> dict[str, Network]:
+        """The networks of all groups, by their names in a model file."""
+        networks: dict[str, Network] = {}
+        for i, model in enumerate(self.groups):
+            if i:
+                networks[f"groups.{i}.scales"] = model.scales
+            for name in ("phase_scales", "phase_means"):
+                networks |= {f"groups.{i}.{name}.{p}": network for p, network in enumerate(getattr(model, name), 1)}
+        return networks
 
     def encode(
         self, y: Floats, z: Floats | None, quality_code: int, context: DecodedLatent | None = None
     ) -> EncodedLatent:
         assert z is not None
         hyper_symbols = np.rint(z - to_float(self.medians)[:, None, None]).astype(np.int32)
-        levels, means = self._levels_and_means(hyper_symbols, (y.shape[1], y.shape[2]), quality_code)
-        symbols = np.rint(y - means).astype(np.int32)
         encoder = Encoder()
         for channel, table in zip(hyper_symbols, self.z_tables, strict=True):
             encoder.put(channel, table)
-        order, counts = _by_level(levels)
-        parts = np.split(symbols.ravel()[order], np.cumsum(counts)[:-1])
-        for part, table in zip(parts, self.y_tables, strict=True):
-            encoder.put(part, table)
-        decoded = DecodedLatent(symbols, hyper_symbols, (symbols + means).astype(np.float32))
-        return EncodedLatent(encoder.finish(), decoded, encoder.ideal_bits())
+
+        def put(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
+            symbols = np.rint(y[channels, mask] - means).astype(np.int32)
+            order, counts = _by_level(levels)
+            parts = np.split(symbols.ravel()[order], np.cumsum(counts)[:-1])
+            for part, table in zip(parts, self.y_tables, strict=True):
+                encoder.put(part, table)
+            return symbols
+
+        symbols, _, means = self._in_steps(hyper_symbols, (y.shape[1], y.shape[2]), quality_code, put)
+        return EncodedLatent(encoder.finish(), _decoded(symbols, hyper_symbols, means), encoder.ideal_bits())
 
     def decode(
         self, payload: bytes, size: Size, quality_code: int, context: DecodedLatent | None = None
@@ -71,25 +108,72 @@ class HyperpriorModel(EntropyModel):
         z_size = (hyper_size(size[0]), hyper_size(size[1]))
         channels = [decoder.get(z_size[0] * z_size[1], table) for table in self.z_tables]
         hyper_symbols = np.stack(channels).reshape(-1, *z_size)
-        levels, means = self._levels_and_means(hyper_symbols, size, quality_code)
-        order, counts = _by_level(levels)
-        symbols = np.empty(levels.shape, np.int32)
-        parts = [decoder.get(int(n), table) for n, table in zip(counts, self.y_tables, strict=True)]
-        symbols.reshape(-1)[order] = np.concatenate(parts)
-        decoder.finish()
-        return DecodedLatent(symbols, hyper_symbols, (symbols + means).astype(np.float32))
 
-    def _levels_and_means(
-        self, hyper_symbols: Symbols, size: Size, quality_code: int
-    ) -> tuple[NDArray[np.int64], Floats]:
-        """Table level and mean of every latent [M, *size]."""
-        raw = operations.run(self.hyper_synthesis, operations.from_symbols(hyper_symbols, self.medians))
+        def get(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
+            order, counts = _by_level(levels)
+            parts = [decoder.get(int(n), table) for n, table in zip(counts, self.y_tables, strict=True)]
+            symbols = np.empty(levels.shape, np.int32)
+            symbols.reshape(-1)[order] = np.concatenate(parts)
+            return symbols
+
+        symbols, _, means = self._in_steps(hyper_symbols, size, quality_code, get)
+        decoder.finish()
+        return _decoded(symbols, hyper_symbols, means)
+
+    def conditions(
+        self, latent: DecodedLatent, quality_code: int, run: Run = operations.run
+    ) -> tuple[Integers, Integers]:
+        """Scales and means [M, h, w], in fixed point, that a latent is coded with; run: what runs integer networks."""
+
+        def known(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
+            return latent.symbols[channels, mask]
+
+        size = (latent.symbols.shape[1], latent.symbols.shape[2])
+        _, scales, means = self._in_steps(latent.hyper_symbols, size, quality_code, known, run)
+        return scales, means
+
+    def _in_steps(
+        self, hyper_symbols: Symbols, size: Size, quality_code: int, code: _CodeStep, run: Run = operations.run
+    ) -> tuple[Symbols, Integers, Integers]:
+        """Codes y step by step, each with scales and means that follow from z and the steps before.
+
+        Returns the symbols, and the scales and means of all steps, [M, h, w].
+        """
+        raw = run(self.hyper_synthesis, operations.from_symbols(hyper_symbols, self.medians), None)
         scales, means = np.split(raw[:, : size[0], : size[1]], 2)
         scales = scales + interpolate_exact(self.scale_shift, quality_code)[:, None, None]
-        return np.searchsorted(self.thresholds, scales, side="right"), to_float(means).astype(np.float32)
+        symbols = np.zeros(scales.shape, np.int32)
+        start = 0
+        for model in self.groups or [GroupModel(Group(self.channels, 1))]:
+            own = slice(start, start + model.group.channels)
+            if start:
+                scales[own] += run(model.scales, self._magnitudes(symbols[:start]), None)
+            done = np.zeros(size, bool)
+            for phase, places in enumerate(PHASES[model.group.phases]):
+                if phase:
+                    seen = self._magnitudes(symbols[own])
+                    values = (symbols[own].astype(np.int64) * 2**ACTIVATION_BITS + means[own]) * done
+                    for place in places:
+                        at = (own, slice(place[0], None, 2), slice(place[1], None, 2))
+                        scales[at] += run(model.phase_scales[phase - 1], seen, place)
+                        means[at] += run(model.phase_means[phase - 1], values, place)
+                here = phase_mask(places, size)
+                levels = np.searchsorted(self.thresholds, scales[own, here], side="right")
+                symbols[own, here] = code(own, here, levels, to_float(means[own, here]).astype(np.float32))
+                done |= here
+            start = own.stop
+        return symbols, scales, means
+
+    def _magnitudes(self, symbols: Symbols) -> Integers:
+        return self.magnitudes[np.minimum(np.abs(symbols), len(self.magnitudes) - 1)]
 
 
-def _by_level(levels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _decoded(symbols: Symbols, hyper_symbols: Symbols, means: Integers) -> DecodedLatent:
+    values = symbols + to_float(means).astype(np.float32)
+    return DecodedLatent(symbols, hyper_symbols, values.astype(np.float32))
+
+
+def _by_level(levels: Levels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions in coding order, all of level 0 first; and how many each of the 64 levels has."""
     flat = levels.ravel()
     return np.argsort(flat, kind="stable"), np.bincount(flat, minlength=SCALE_LEVELS)

@@ -18,6 +18,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from compass.entropy.steps import Place
+
 Integers = NDArray[np.int64]
 Exact = NDArray[np.float64]  # integers, held in float64
 Shape = tuple[int, int, int]  # channels, height, width
@@ -42,6 +44,11 @@ class Operation(ABC):
         """Shape of the result for an input of this shape. Raises ValueError if the operation cannot take it."""
 
     @property
+    def pointwise(self) -> bool:
+        """Whether each position of the result depends on the same position of the input alone."""
+        return False
+
+    @property
     def reach(self) -> float:
         """Largest magnitude of any accumulator, over all inputs within the limit of activations."""
         return ACTIVATION_LIMIT
@@ -56,22 +63,30 @@ class Convolution(Operation):
     bias: Exact  # [out], at ACTIVATION_BITS + WEIGHT_BITS
 
     def __call__(self, x: Exact) -> Exact:
+        return self._at(x, (0, 0), 1)
+
+    def at(self, x: Exact, place: Place) -> Exact:
+        """The result at the rows and columns that have the remainders `place` modulo 2, and nowhere else."""
+        return self._at(x, place, 2)
+
+    def _at(self, x: Exact, first: Place, step: int) -> Exact:
         out, _, k, _ = self.weight.shape
         height, width = x.shape[1:]
-        if k == 1:
-            total = self.weight[:, :, 0, 0] @ x.reshape(len(x), -1)
-        else:
-            padded = np.pad(x, ((0, 0), (k // 2,) * 2, (k // 2,) * 2))
-            total = np.zeros((out, height * width))
-            for dy in range(k):
-                for dx in range(k):
-                    part = padded[:, dy : dy + height, dx : dx + width].reshape(len(x), -1)
-                    total += self.weight[:, :, dy, dx] @ part
-        return _rescale(total.reshape(out, height, width) + self.bias[:, None, None])
+        padded = np.pad(x, ((0, 0), (k // 2,) * 2, (k // 2,) * 2)) if k > 1 else x
+        total = self.bias[:, None]
+        for dy in range(k):
+            for dx in range(k):
+                part = padded[:, dy + first[0] : dy + height : step, dx + first[1] : dx + width : step]
+                total = total + self.weight[:, :, dy, dx] @ part.reshape(len(x), -1)
+        return _rescale(total.reshape(out, *part.shape[1:]))
 
     def output_shape(self, shape: Shape) -> Shape:
         out = _check_kernel(self.weight, self.bias, inputs=1, channels=shape[0])
         return out, shape[1], shape[2]
+
+    @property
+    def pointwise(self) -> bool:
+        return self.weight.shape[2] == 1
 
     @property
     def reach(self) -> float:
@@ -124,6 +139,10 @@ class LeakyReLU(Operation):
             raise ValueError(f"a slope of {self.slope} is outside 0 to 2^{WEIGHT_BITS}")
         return shape
 
+    @property
+    def pointwise(self) -> bool:
+        return True
+
 
 @dataclass(frozen=True)
 class PixelShuffle(Operation):
@@ -156,9 +175,17 @@ def to_float(fixed: Integers) -> NDArray[np.float64]:
     return fixed / 2.0**ACTIVATION_BITS
 
 
-def run(operations: Sequence[Operation], x: Integers) -> Integers:
-    """Output of an integer network for x [C, h, w], both at ACTIVATION_BITS."""
+def run(operations: Sequence[Operation], x: Integers, place: Place | None = None) -> Integers:
+    """Output of an integer network for x [C, h, w], both at ACTIVATION_BITS.
+
+    place: compute rows and columns with these remainders modulo 2 alone. The network must begin with a convolution, and
+    see no neighbours after it.
+    """
     activations: Exact = np.clip(x, -ACTIVATION_LIMIT, ACTIVATION_LIMIT).astype(np.float64)
+    if place is not None:
+        first, *operations = operations
+        assert isinstance(first, Convolution)
+        activations = first.at(activations, place)
     for operation in operations:
         activations = operation(activations)
     return activations.astype(np.int64)

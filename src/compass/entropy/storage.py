@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from compass.entropy import operations
 from compass.entropy.arrays import Arrays, pack_arrays, unpack_arrays
 from compass.entropy.factorized import TABLE_EVERY, FactorizedModel
-from compass.entropy.hyperprior import HyperpriorModel
+from compass.entropy.hyperprior import GroupModel, HyperpriorModel, Network
 from compass.entropy.latent import EntropyModel
-from compass.entropy.operations import OPERATIONS, Integers, Operation
+from compass.entropy.operations import OPERATIONS, Convolution, Integers, Operation
 from compass.entropy.quality import LAMBDAS, MAX_CODE
 from compass.entropy.scales import SCALE_LEVELS
+from compass.entropy.steps import PHASES, Group
 from compass.entropy.tables import FrequencyTable
 from compass.errors import ModelError
 
@@ -55,23 +56,68 @@ def unpack_entropy_model(description: Any, content: bytes) -> EntropyModel:
 
 
 def _hyperprior(description: Description, arrays: Arrays) -> HyperpriorModel:
-    steps = _unpack_operations("hyper_synthesis", description["hyper_synthesis"], arrays)
+    networks = {
+        name: _unpack_operations(name, steps, arrays)
+        for name, steps in description.items()
+        if name == "hyper_synthesis" or name.startswith("groups.")
+    }
+    hyper_synthesis = networks.pop("hyper_synthesis")
+    groups = _groups(arrays["groups"], networks) if "groups" in arrays else []
     model = HyperpriorModel(
         log_gain=_log_gain(arrays),
         scale_shift=_fixed_point(arrays, "scale_shift"),
         thresholds=_fixed_point(arrays, "thresholds"),
         medians=_fixed_point(arrays, "medians"),
-        hyper_synthesis=steps,
+        hyper_synthesis=hyper_synthesis,
         z_tables=_unpack_tables(arrays, "z"),
         y_tables=_unpack_tables(arrays, "y"),
+        groups=groups,
+        magnitudes=_fixed_point(arrays, "magnitudes") if groups else np.zeros(1, np.int64),
     )
     m, n = model.channels, model.hyper_channels
     _require(model.scale_shift.shape == (len(LAMBDAS), m) and model.medians.ndim == 1, "shapes")
     _require(model.thresholds.shape == (SCALE_LEVELS - 1,) and np.all(np.diff(model.thresholds) > 0), "thresholds")
     _require(len(model.z_tables) == n > 0 and len(model.y_tables) == SCALE_LEVELS, "number of tables")
-    _require(operations.output_shape(steps, (n, 1, 1)) == (2 * m, _UPSCALE, _UPSCALE), "hyper-synthesis")
-    operations.check_range(steps)
+    _require(operations.output_shape(hyper_synthesis, (n, 1, 1)) == (2 * m, _UPSCALE, _UPSCALE), "hyper-synthesis")
+    operations.check_range(hyper_synthesis)
+    _require(model.magnitudes.ndim == 1 and len(model.magnitudes) > 0, "magnitudes")
+    _require(not groups or sum(part.group.channels for part in groups) == m, "groups")
+    _require(model.context_networks().keys() == networks.keys(), "networks of groups")
+    _check_groups(groups)
     return model
+
+
+def _groups(array: NDArray[np.int64], networks: Mapping[str, Network]) -> list[GroupModel]:
+    _require(array.ndim == 2 and array.shape[1] == 2 and len(array) > 0, "groups")
+    groups = []
+    for i, (channels, phases) in enumerate(array.tolist()):
+        _require(channels > 0 and phases in PHASES, "groups")
+        later = range(1, phases)
+        groups.append(
+            GroupModel(
+                Group(channels, phases),
+                networks[f"groups.{i}.scales"] if i else (),
+                [networks[f"groups.{i}.phase_scales.{p}"] for p in later],
+                [networks[f"groups.{i}.phase_means.{p}"] for p in later],
+            )
+        )
+    return groups
+
+
+def _check_groups(groups: Sequence[GroupModel]) -> None:
+    before = 0
+    for model in groups:
+        channels = model.group.channels
+        shapes = [(model.scales, before)] if before else []
+        shapes += [(network, channels) for network in (*model.phase_scales, *model.phase_means)]
+        for network, inputs in shapes:
+            _require(operations.output_shape(network, (inputs, 1, 1)) == (channels, 1, 1), "networks of groups")
+            operations.check_range(network)
+        for network in (*model.phase_scales, *model.phase_means):  # runs at single places: one step sees neighbours
+            first, *rest = network
+            _require(isinstance(first, Convolution), "networks of groups")
+            _require(all(step.pointwise for step in rest), "networks of groups")
+        before += channels
 
 
 def _factorized(_: Description, arrays: Arrays) -> FactorizedModel:

@@ -12,10 +12,15 @@ import torch
 from torch.nn import functional as F
 
 from compass.entropy import operations as exact
+from compass.entropy.steps import Place
 
 
-def run_by_torch(operations: Sequence[exact.Operation], integers: exact.Integers) -> exact.Integers:
+def run_by_torch(
+    operations: Sequence[exact.Operation], integers: exact.Integers, place: Place | None = None
+) -> exact.Integers:
     """Run an integer network as `compass.entropy.operations.run` does, on convolutions of PyTorch.
+
+    place: computed everywhere all the same, and then taken there.
 
     Raises TypeError on an operation it does not know.
     """
@@ -33,7 +38,8 @@ def run_by_torch(operations: Sequence[exact.Operation], integers: exact.Integers
             x = F.pixel_shuffle(x, 2)
         else:
             raise TypeError(f"{type(operation).__name__} is no operation of an integer network")
-    return x[0].numpy().astype(np.int64)
+    row, column, step = (0, 0, 1) if place is None else (*place, 2)
+    return x[0, :, row::step, column::step].numpy().astype(np.int64)
 
 
 def _rescale(total: torch.Tensor) -> torch.Tensor:

@@ -5,10 +5,17 @@ After DCVC-RT / DCVC-UF (Jia et al., CVPR 2025 and 2026), a third to a sixth of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from compass.entropy.steps import Group
+from compass.nets.context import LatentContext
 from compass.nets.hyperprior_codec import Transforms, pad_to_multiple
+
+# The few channels of most energy are coded in the most phases: they are what neighbours tell most of.
+GROUPS = (Group(16, 4), Group(48, 2), Group(96, 2), Group(160, 1))
 
 
 class GatedSiLU(nn.Module):
@@ -124,17 +131,11 @@ def hyper_synthesis(hyper_channels: int, latent_channels: int, channels: int) ->
     kernel there would mostly see padding, and fail on whole images.
     """
     return nn.Sequential(
-        nn.Conv2d(hyper_channels, channels, 1),
-        nn.ReLU(),
-        nn.Conv2d(channels, 4 * channels, 1),
+        nn.Conv2d(hyper_channels, 4 * channels, 1),
         nn.PixelShuffle(2),
         nn.ReLU(),
-        nn.Conv2d(channels, channels, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(channels, 4 * channels, 1),
+        nn.Conv2d(channels, 4 * channels, 3, padding=1),
         nn.PixelShuffle(2),
-        nn.ReLU(),
-        nn.Conv2d(channels, channels, 3, padding=1),
         nn.ReLU(),
         nn.Conv2d(channels, 2 * latent_channels, 1),
     )
@@ -147,9 +148,13 @@ def fast_transforms(
     down: int = 3,
     up: int = 4,
     hyper_width: int = 128,
+    hidden: int = 64,
+    groups: Sequence[Group] = GROUPS,
     conditional: bool = False,
 ) -> Transforms:
-    """down, up: blocks of the analysis and of the synthesis; hyper_width: channels inside h_a and h_s.
+    """down, up: blocks of the analysis and of the synthesis; hyper_width: channels inside h_a.
+
+    hidden: channels inside h_s and the networks of the context; groups: of the channels of y, by falling energy.
 
     conditional: both transforms see a second image, as the residual codec sees the prediction.
     """
@@ -157,9 +162,10 @@ def fast_transforms(
         g_a=Analysis(channels, latent_channels, down, conditional),
         g_s=Synthesis(channels, latent_channels, up, conditional),
         h_a=HyperAnalysis(latent_channels, hyper_channels, hyper_width),
-        h_s=hyper_synthesis(hyper_channels, latent_channels, hyper_width),
+        h_s=hyper_synthesis(hyper_channels, latent_channels, hidden),
         latent_channels=latent_channels,
         hyper_channels=hyper_channels,
         log_scale=True,
         conditional=conditional,
+        context=LatentContext(groups, hidden),
     )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compass.entropy.quality import LAMBDAS, MAX_QUALITY
+from compass.nets.context import LatentContext
 from compass.nets.functional import add_noise, lower_bound, round_ste
 from compass.nets.priors import FactorizedPrior, gaussian_bits, scale_of_level
 
@@ -31,6 +32,7 @@ class Transforms:
     hyper_channels: int  # N
     log_scale: bool  # h_s yields table levels (logarithmic) instead of standard deviations
     conditional: bool = False  # g_a and g_s take a second image, known to encoder and decoder
+    context: LatentContext | None = None  # corrects what h_s yields; for logarithmic scales alone
 
 
 class CodecOutput(NamedTuple):
@@ -81,6 +83,7 @@ class HyperpriorCodec(nn.Module):
         self.h_a, self.h_s = transforms.h_a, transforms.h_s
         self.latent_channels, self.hyper_channels = transforms.latent_channels, transforms.hyper_channels
         self.log_scale, self.conditional = transforms.log_scale, transforms.conditional
+        self.context = transforms.context
         self.entropy_bottleneck = FactorizedPrior(transforms.hyper_channels)
         self.gain = QualityGain(transforms.latent_channels) if variable_rate else None
 
@@ -102,22 +105,26 @@ class HyperpriorCodec(nn.Module):
         seen = (context,) if self.conditional else ()
         y = self.g_a(x, *seen).float() * gain
         z = self.h_a(y).float()
-        scales, means = self.gaussian(self.entropy_bottleneck.quantise(z), y.shape[2:], shift)
-        y_hat = self.quantise(y, means)
+        y_hat, scales, means = self.gaussian(y, self.entropy_bottleneck.quantise(z), shift)
         bits_y = gaussian_bits((add_noise(y) if self.training else y_hat) - means, scales)
         image = self.g_s(y_hat / gain, *seen).float()[:, :, : x.shape[2], : x.shape[3]]
         return CodecOutput(image, bits_y, self.entropy_bottleneck.bits(z))
 
+    def gaussian(self, y: Tensor, z_hat: Tensor, shift: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+        """Rounded y, scales and means [B, M, h, w], from the quantised hyper-latent and, with context, from y."""
+        with torch.autocast(z_hat.device.type, enabled=False):
+            scales, means = self.h_s(z_hat)[:, :, : y.shape[2], : y.shape[3]].chunk(2, dim=1)
+            if not self.log_scale:
+                return self.quantise(y, means), lower_bound(scales, SCALE_MIN), means
+            levels = scales + shift
+            if self.context is None:
+                return self.quantise(y, means), scale_of_level(levels), means
+            y_hat, levels, means = self.context(y, levels, means)
+        return y_hat, scale_of_level(levels), means
+
     def quantise(self, y: Tensor, means: Tensor) -> Tensor:
         """Round y to integers around its means, with a straight-through gradient."""
         return round_ste(y - means) + means
-
-    def gaussian(self, z_hat: Tensor, size: torch.Size, shift: Tensor | float) -> tuple[Tensor, Tensor]:
-        """Scales and means [B, M, h, w] of the latent, from the quantised hyper-latent."""
-        with torch.autocast(z_hat.device.type, enabled=False):
-            scales, means = self.h_s(z_hat)[:, :, : size[0], : size[1]].chunk(2, dim=1)
-        scales = scale_of_level(scales + shift) if self.log_scale else lower_bound(scales, SCALE_MIN)
-        return scales, means
 
 
 def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:

@@ -8,6 +8,7 @@ from functools import partial
 
 from torch import nn
 
+from compass.entropy.steps import Group
 from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.fast import fast_transforms
 from compass.nets.hyperprior_codec import HyperpriorCodec
@@ -49,7 +50,15 @@ def _paper_small() -> HyperpriorCodec:
 def _tiny(conditional: bool = False) -> HyperpriorCodec:
     return HyperpriorCodec(
         fast_transforms(
-            channels=32, latent_channels=48, hyper_channels=8, down=1, up=1, hyper_width=16, conditional=conditional
+            channels=32,
+            latent_channels=48,
+            hyper_channels=8,
+            down=1,
+            up=1,
+            hyper_width=16,
+            hidden=16,
+            groups=(Group(4, 4), Group(12, 2), Group(32, 1)),
+            conditional=conditional,
         )
     )
 

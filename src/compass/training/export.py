@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from compass.entropy import operations
 from compass.entropy.arrays import pack_arrays
 from compass.entropy.factorized import TABLE_EVERY, FactorizedModel
-from compass.entropy.hyperprior import HyperpriorModel
+from compass.entropy.hyperprior import GroupModel, HyperpriorModel
 from compass.entropy.latent import EntropyModel
 from compass.entropy.quality import LAMBDAS, MAX_CODE, interpolate
 from compass.entropy.scales import LOG_SCALE_STEP, SCALE_LEVELS, scale_table
@@ -28,6 +28,7 @@ from compass.entropy.storage import pack_entropy_model
 from compass.entropy.tables import FrequencyTable, quantise_probabilities
 from compass.errors import InputError
 from compass.model.file import Manifest, write_model
+from compass.nets.context import MAX_MAGNITUDE, GroupContext, LatentContext, magnitude
 from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import Codec, CompassNet
@@ -63,7 +64,7 @@ def round_to_half(net: nn.Module) -> None:
     """Rounds all weights that the ONNX graphs will hold to half precision. Entropy models stay operations."""
     with torch.no_grad():
         for name, parameter in net.named_parameters():
-            if not re.search(r"(^|\.)(h_s|entropy_bottleneck|gain)\.", name):
+            if not re.search(r"(^|\.)(h_s|context|entropy_bottleneck|gain)\.", name):
                 parameter.copy_(parameter.half().float())
                 if not torch.isfinite(parameter).all():
                     raise InputError(f"the weight {name} is too large for half precision")
@@ -99,8 +100,7 @@ def hyperprior_model(codec: HyperpriorCodec) -> HyperpriorModel:
     else:
         thresholds = scale_table()[:-1] * np.exp(LOG_SCALE_STEP / 2)  # geometric middle of neighbouring levels
     shift = np.zeros((len(LAMBDAS), codec.latent_channels)) if codec.gain is None else _array(codec.gain.scale_shift)
-    hyper_synthesis = [_operation(module) for module in codec.h_s.children()]
-    operations.check_range(hyper_synthesis)
+    hyper_synthesis = _network(codec.h_s)
     medians = _array(codec.entropy_bottleneck.medians).ravel()
     return HyperpriorModel(
         log_gain=_log_gain(codec),
@@ -110,7 +110,25 @@ def hyperprior_model(codec: HyperpriorCodec) -> HyperpriorModel:
         hyper_synthesis=hyper_synthesis,
         z_tables=_density_tables(codec.entropy_bottleneck, np.ones_like(medians)),
         y_tables=[gaussian_table(scale) for scale in scale_table()],
+        groups=[] if codec.context is None else _groups(codec.context),
+        magnitudes=_to_fixed(_array(magnitude(torch.arange(MAX_MAGNITUDE + 1.0)))),
     )
+
+
+def _groups(context: LatentContext) -> list[GroupModel]:
+    groups = []
+    for group, networks in zip(context.groups, context.contexts, strict=True):
+        assert isinstance(networks, GroupContext)
+        scales = () if networks.scales is None else _network(networks.scales)
+        phase_scales, phase_means = map(_network, networks.phase_scales), map(_network, networks.phase_means)
+        groups.append(GroupModel(group, scales, list(phase_scales), list(phase_means)))
+    return groups
+
+
+def _network(module: nn.Module) -> list[operations.Operation]:
+    network = [_operation(layer) for layer in module.children()]
+    operations.check_range(network)
+    return network
 
 
 def factorized_model(codec: FactorizedCodec) -> FactorizedModel:

@@ -27,7 +27,8 @@ def weights_of_model(path: Path) -> dict[str, Tensor]:
     """Weights by their names in `CompassNet`, as far as a model file holds them: all of them in a `fast` model.
 
     What export folds into other constants (GDN, the linear layers of LIFF) is missing. Those in graphs are in half
-    precision, those of h_s in fixed point. Raises ModelError if the file is no model, InputError without `onnx`.
+    precision, those of h_s and of the context in fixed point. Raises ModelError if the file is no model, InputError
+    without `onnx`.
     """
     file = ModelFile(path)
     weights: dict[str, Tensor] = {}
@@ -76,10 +77,19 @@ def _entropy(file: ModelFile, part: str) -> dict[str, Tensor]:
         weights["gain.scale_shift"] = _scaled(arrays["scale_shift"], ACTIVATION_BITS)
     bits = {"weight": WEIGHT_BITS, "bias": WEIGHT_BITS + ACTIVATION_BITS}
     for name, array in arrays.items():
-        network, _, field = name.partition(".")
-        if network == "hyper_synthesis":
-            weights[f"h_s.{field}"] = _scaled(array, bits[field.partition(".")[2]])
+        prefix, _, field = name.rpartition(".")
+        if prefix:
+            weights[f"{_module_of(prefix)}.{field}"] = _scaled(array, bits[field])
     return weights
+
+
+def _module_of(name: str) -> str:
+    """Name in `HyperpriorCodec` of an operation of an integer network."""
+    network, _, rest = name.partition(".")
+    if network == "hyper_synthesis":
+        return f"h_s.{rest}"
+    group, network, *phase, operation = rest.split(".")
+    return ".".join(["context.contexts", group, network, *(str(int(p) - 1) for p in phase), operation])
 
 
 def _scaled(array: NDArray[Any], bits: int) -> Tensor:
