@@ -30,7 +30,7 @@ from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import CompassNet
 from compass.picture.files import read_image
 from compass.picture.pyramid import Pixels, pyramid, sizes_from_scales
-from compass.training.export import round_to_half
+from compass.training.export import round_weights
 from compass.training.run import build, load_parts
 
 RESULT = Path(__file__).parents[2] / "results" / "symbols.json"
@@ -58,7 +58,7 @@ def main() -> None:
     torch.set_num_threads(1)
     net = build(options.profile).eval()
     load_parts(net, [options.weights])
-    round_to_half(net)
+    round_weights(net)
     model = store.load(options.model, threads=1)
     totals = Totals()
     for path in image_paths(options.folder):

@@ -175,5 +175,5 @@ def _decoded(symbols: Symbols, hyper_symbols: Symbols, means: Integers) -> Decod
 
 def _by_level(levels: Levels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions in coding order, all of level 0 first; and how many each of the 64 levels has."""
-    flat = levels.ravel()
+    flat = levels.ravel().astype(np.uint8)  # bytes are sorted by counting
     return np.argsort(flat, kind="stable"), np.bincount(flat, minlength=SCALE_LEVELS)

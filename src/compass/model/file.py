@@ -259,5 +259,4 @@ def write_decoder_half(source: ModelFile, path: Path, replace: bool = True) -> N
 def _write(path: Path, manifest: Manifest, members: Members, replace: bool) -> None:
     with atomic_writer(path, replace) as file, zipfile.ZipFile(file, "w") as archive:
         for name, content in [(MANIFEST, manifest.as_json()), *sorted(members.items())]:
-            packing = zipfile.ZIP_STORED if name.endswith(".onnx") else zipfile.ZIP_DEFLATED  # weights do not shrink
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, packing)
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED, 9)

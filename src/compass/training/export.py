@@ -37,6 +37,8 @@ from compass.nets.priors import FactorizedPrior
 
 _OPSET = 17
 _TAIL = 2.0**-16  # probability left to the escape of a table
+_SIGNIFICANT_BITS = 9  # of weights in graphs
+_KERNEL_BITS = 8  # of the weights of integer networks, beside the sign
 _REACH = 512  # of a hyper-latent's table, at most
 _AXIS_INPUTS = ("nearest", "phase", "cubic_index", "cubic_weight", "log_ratio")
 
@@ -44,11 +46,11 @@ _AXIS_INPUTS = ("nearest", "phase", "cubic_index", "cubic_weight", "log_ratio")
 def export_model(
     net: CompassNet, path: Path, name: str, card: dict[str, Any], base_only: bool = False, replace: bool = True
 ) -> Manifest:
-    """Writes the model file of trained networks. Weights are stored in half precision, and rounded to it in `net`.
+    """Writes the model file of trained networks. Weights are rounded in `net` to what it holds, see `round_weights`.
 
     Raises InputError if they cannot be stored, or the file cannot be written.
     """
-    round_to_half(net)
+    round_weights(net)
     net.eval()
     members = codec_members(net.base, "base")
     if net.predictor is not None and net.residual is not None and not base_only:
@@ -60,14 +62,33 @@ def export_model(
         raise InputError(f"these weights make no model file: {error}") from None
 
 
-def round_to_half(net: nn.Module) -> None:
-    """Rounds all weights that the ONNX graphs will hold to half precision. Entropy models stay operations."""
+def round_weights(net: nn.Module) -> None:
+    """Rounds weights to what a model file holds; it costs less than 0.1 % of the rate and saves a quarter of the file.
+
+    Those of graphs get 9 significant bits, within half precision; kernels of integer networks multiples of 2^-8 of the
+    power of two above their largest weight. Biases of integer networks, gains and densities stay as they are. Raises
+    InputError on a weight that is too large for half precision.
+    """
     with torch.no_grad():
         for name, parameter in net.named_parameters():
-            if not re.search(r"(^|\.)(h_s|context|entropy_bottleneck|gain)\.", name):
-                parameter.copy_(parameter.half().float())
+            if re.search(r"(^|\.)(entropy_bottleneck|gain)\.", name):
+                continue
+            if not re.search(r"(^|\.)(h_s|context)\.", name):
+                parameter.copy_(_significant(parameter).half().float())
                 if not torch.isfinite(parameter).all():
                     raise InputError(f"the weight {name} is too large for half precision")
+            elif parameter.ndim == 4:
+                _, exponent = torch.frexp(parameter.abs().max())
+                unit = torch.ldexp(torch.ones(()), exponent - _KERNEL_BITS)
+                limit = 2.0**_KERNEL_BITS - 1  # so that rounding again changes nothing
+                parameter.copy_(torch.round(parameter / unit).clamp(-limit, limit) * unit)
+
+
+def _significant(x: Tensor) -> Tensor:
+    """Rounded to `_SIGNIFICANT_BITS`."""
+    mantissa, exponent = torch.frexp(x)
+    unit = 2.0**-_SIGNIFICANT_BITS
+    return torch.ldexp(torch.round(mantissa / unit) * unit, exponent)
 
 
 def codec_members(codec: Codec, part: str) -> dict[str, bytes]:
