@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from compass.model.file import Manifest, Member, ModelFile, digest, write_model
+from compass.model.predictor import SEPARABLE_OUTPUTS
 
 TINY = Path(__file__).parent.parent / "conformance" / "tiny.model"
 BIN, DESCRIPTION = "decoder/base/entropy.bin", "decoder/base/entropy.json"
@@ -52,10 +53,12 @@ def message(*fields: tuple[int, int | str | bytes]) -> bytes:
     return out
 
 
-def graph(*nodes: bytes, initializers: tuple[bytes, ...] = (), inputs: str = "y", output: str = "x") -> bytes:
+def graph(
+    *nodes: bytes, initializers: tuple[bytes, ...] = (), inputs: str = "y", outputs: tuple[str, ...] = ("x",)
+) -> bytes:
     """A model of one graph, operators of ONNX 17."""
     parts = [(1, node) for node in nodes] + [(2, "g")] + [(5, tensor) for tensor in initializers]
-    parts += [(11, value(inputs)), (12, value(output))]
+    parts += [(11, value(inputs)), *((12, value(output)) for output in outputs)]
     return message((1, 8), (8, message((1, ""), (2, 17))), (7, message(*parts)))
 
 
@@ -235,7 +238,19 @@ HOSTILE: dict[str, tuple[Writer, str]] = {
     ),
     "wrong shape": (changed({SYNTHESIS: _TINY_GRAPH}), "the model's base synthesis yields float32 of shape"),
     "wrong shape of a prediction": (
-        changed({PREDICTOR: graph(node("Identity", ("x",), "p"), inputs="x", output="p")}),
+        changed({PREDICTOR: graph(node("Identity", ("x",), "p"), inputs="x", outputs=("p",))}),
+        "the model's predictor yields float32 of shape",
+    ),
+    "wrong shapes of coefficients": (
+        changed(
+            {
+                PREDICTOR: graph(
+                    *(node("Identity", ("x",), name) for name in SEPARABLE_OUTPUTS),
+                    inputs="x",
+                    outputs=SEPARABLE_OUTPUTS,
+                )
+            }
+        ),
         "the model's predictor yields float32 of shape",
     ),
     "no predictor": (changed({PREDICTOR: None}), "it has no decoder/predictor.onnx"),

@@ -247,6 +247,7 @@ def test_looking_for_models_loads_no_runtime():
 
 
 def test_lack_of_memory_is_a_memory_error():
+    from compass.model.graph import Signature
     from compass.model.runtime import Network
 
     class Session:
@@ -254,7 +255,7 @@ def test_lack_of_memory_is_a_memory_error():
             raise RuntimeError("std::bad_alloc")
 
     network = Network(b"", "predictor", 1)
-    network.__dict__ |= {"_inputs": (), "_session": Session()}
+    network.__dict__ |= {"signature": Signature((), ("x",)), "_session": Session()}
     with pytest.raises(MemoryError):
         network({}, (1, 1, 1))
 

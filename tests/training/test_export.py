@@ -84,3 +84,19 @@ def test_symbols_agree_between_onnx_runtime_and_torch(parrots, tiny_net, exporte
     assert all(np.array_equal(a, b) for a, b in zip((scales, fixed_means), model.conditions(decoded, 96), strict=True))
     assert np.array_equal(decoded.values, (decoded.symbols + means).astype(np.float32))
     assert np.array_equal(decoded.symbols, np.rint(y[0].numpy() - means.astype(np.float32)).astype(np.int32))
+
+
+def test_a_separable_prediction_in_bands_is_the_whole_one(monkeypatch):
+    torch.manual_seed(0)
+    predictor = SeparablePredictor()
+    nn.init.normal_(predictor.leave.weight, std=0.1)
+    for block in predictor.blocks:
+        for last in (block.spatial[-1], block.project):
+            nn.init.normal_(last.weight, std=0.1)
+    predict = Predictor(predictor_graph(predictor.eval()), threads=1)
+    lower = np.random.default_rng(0).random((3, 203, 31), np.float32)
+    for size in ((203, 31), (304, 50), (700, 99)):
+        monkeypatch.setattr("compass.model.predictor._BAND_PIXELS", 1 << 18)
+        whole = predict(lower, size)
+        monkeypatch.setattr("compass.model.predictor._BAND_PIXELS", 1)
+        assert np.allclose(predict(lower, size), whole, atol=1e-6)

@@ -130,7 +130,7 @@ class _Checker:
                 raise ValueError("it holds sparse weights")
             elif number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
                 (inputs if number == _GRAPH_INPUT else outputs).append(self._text(value, _VALUE_NAME))
-        if not nodes or len(outputs) != 1:
+        if not nodes or not outputs:
             raise ValueError(f"it has {nodes} nodes and {len(outputs)} outputs")
         return Signature(tuple(inputs), tuple(outputs))
 

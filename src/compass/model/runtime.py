@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from compass.entropy.latent import Floats
 from compass.errors import InputError, ModelError
-from compass.model.graph import check_graph
+from compass.model.graph import Signature, check_graph
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -29,14 +29,15 @@ class Network:
         self._graph, self._name, self._threads = graph, name, threads
 
     @cached_property
-    def _inputs(self) -> tuple[str, ...]:
-        return check_graph(self._graph, self._name).inputs
+    def signature(self) -> Signature:
+        """Names of what the graph takes and gives. Raises ModelError if it is refused."""
+        return check_graph(self._graph, self._name)
 
     @cached_property
     def _session(self) -> InferenceSession:
         import onnxruntime as ort
 
-        _ = self._inputs  # refuses a graph before the runtime sees it
+        _ = self.signature  # refuses a graph before the runtime sees it
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
@@ -54,22 +55,33 @@ class Network:
         _ = self._session
 
     def __call__(self, feeds: dict[str, NDArray[Any]], shape: tuple[int, int, int]) -> Floats:
-        """The output [C, H, W], without its batch axis, for those of the feeds that the graph has inputs for.
+        """The only output [C, H, W], without its batch axis, as `run` makes it.
 
-        Raises ModelError if the output has another shape or is not finite, MemoryError if there is too little memory.
+        Raises ModelError if the output has another shape.
+        """
+        output, *others = self.run(feeds)
+        if others or output.shape != (1, *shape):
+            raise ModelError(f"the model's {self._name} yields {output.dtype} of shape {output.shape}, not {shape}")
+        return output[0]
+
+    def run(self, feeds: dict[str, NDArray[Any]]) -> list[Floats]:
+        """All outputs, for those of the feeds that the graph has inputs for.
+
+        Raises ModelError if an output is not of finite float32, MemoryError if there is too little memory.
         """
         session = self._session
         try:
-            output = session.run(None, {name: feeds[name] for name in self._inputs if name in feeds})[0]
+            outputs = session.run(None, {name: feeds[name] for name in self.signature.inputs if name in feeds})
         except Exception as error:
             if "alloc" in str(error):
                 raise MemoryError(str(error)) from None
             raise self._failed(error) from None
-        if output.shape != (1, *shape) or output.dtype != np.float32:
-            raise ModelError(f"the model's {self._name} yields {output.dtype} of shape {output.shape}, not {shape}")
-        if not np.isfinite(output).all():
-            raise ModelError(f"the model's {self._name} yields numbers that are not finite")
-        return output[0]
+        for output in outputs:
+            if output.dtype != np.float32:
+                raise ModelError(f"the model's {self._name} yields {output.dtype} of shape {output.shape}")
+            if not np.isfinite(output).all():
+                raise ModelError(f"the model's {self._name} yields numbers that are not finite")
+        return outputs
 
     def _failed(self, error: Exception) -> ModelError:
         reason = str(error).strip().splitlines() or [type(error).__name__]

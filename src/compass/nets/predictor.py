@@ -84,15 +84,21 @@ class SeparablePredictor(nn.Module):
 
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
-        features = self.blocks(self.enter(self.unshuffle(pad_to_multiple(x, 2) - 0.5)))
-        k = self.shuffle(self.leave(features))[:, :, : x.shape[2], : x.shape[3]]
-        k = self._expand(k, rows, 2)  # [B, rank * 3, H, w]
+        k = self._expand(self.coefficients(x), rows, 2)  # [B, rank * 3, H, w]
         return bicubic(x, rows, columns) + self._expand(k, columns, 3)
+
+    def coefficients(self, x: Tensor) -> Tensor:
+        """K of x [B, 3, h, w]: [B, rank * rank * 3, h, w], i first, then j, then the colour."""
+        features = self.blocks(self.enter(self.unshuffle(pad_to_multiple(x, 2) - 0.5)))
+        return self.shuffle(self.leave(features))[:, :, : x.shape[2], : x.shape[3]]
+
+    def position_taps(self, phase: Tensor, log_ratio: Tensor) -> Tensor:
+        """a of phases [n]: [n, 3 * rank], t first."""
+        return self.taps(self.axis(torch.stack((phase, log_ratio.expand_as(phase)), dim=1)))
 
     def _expand(self, k: Tensor, axis: AxisTensors, dim: int) -> Tensor:
         """Contracts the leading `rank` of the channels with the filters of an axis: [B, rank * C, ..] -> [B, C, ..]."""
-        position = torch.stack((axis.phase, axis.log_ratio.expand_as(axis.phase)), dim=1)
-        weights = self.taps(self.axis(position))  # [out, 3 * rank]
+        weights = self.position_taps(axis.phase, axis.log_ratio)
         if dim == 2:
             weights = weights[:, :, None]
         parts = k.chunk(self.rank, dim=1)

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,12 @@ from compass.entropy.storage import pack_entropy_model
 from compass.entropy.tables import FrequencyTable, quantise_probabilities
 from compass.errors import InputError
 from compass.model.file import Manifest, write_model
+from compass.model.predictor import SEPARABLE_OUTPUTS
 from compass.nets.context import MAX_MAGNITUDE, GroupContext, LatentContext, magnitude
 from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import Codec, CompassNet
-from compass.nets.predictor import AxisTensors, axis_tensors
+from compass.nets.predictor import AxisTensors, SeparablePredictor, axis_tensors
 from compass.nets.priors import FactorizedPrior
 
 _OPSET = 17
@@ -245,24 +247,50 @@ class _PredictorGraph(nn.Module):
         return self.predictor(x, *axes)
 
 
+class _SeparableGraph(nn.Module):
+    """The networks of a separable predictor; `compass.model.separable` has the rest."""
+
+    def __init__(self, predictor: SeparablePredictor) -> None:
+        super().__init__()
+        self.predictor = predictor
+
+    def forward(self, x: Tensor, *positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return (
+            self.predictor.coefficients(x),
+            self.predictor.position_taps(*positions[:2]),
+            self.predictor.position_taps(*positions[2:]),
+        )
+
+
 def predictor_graph(predictor: nn.Module) -> bytes:
-    """The graph of a predictor, for any two sizes."""
+    """The graph of a predictor, for any two sizes; of a separable one its networks alone."""
+    if isinstance(predictor, SeparablePredictor):
+        grids = [axis_tensors(16, 30), axis_tensors(18, 40)]
+        positions = [tensor for grid in grids for tensor in (grid.phase, grid.log_ratio)]
+        names = ["x", *(f"{axis}_{name}" for axis in ("rows", "columns") for name in ("phase", "log_ratio"))]
+        dynamic = {"x": {2: "h", 3: "w"}, "rows_phase": {0: "rows"}, "columns_phase": {0: "columns"}}
+        examples = (torch.zeros(1, 3, 16, 18), *positions)
+        return _export(_SeparableGraph(predictor), examples, names, SEPARABLE_OUTPUTS, dynamic)
     grids = [axis_tensors(16, 30), axis_tensors(18, 40)]
     inputs = [torch.zeros(1, 3, 16, 18)] + [getattr(g, name) for g in grids for name in _AXIS_INPUTS]
     names = ["x"] + [f"{axis}_{name}" for axis in ("rows", "columns") for name in _AXIS_INPUTS]
     dynamic = {"x": {2: "h", 3: "w"}}
     dynamic |= {name: {0: name.partition("_")[0]} for name in names[1:] if not name.endswith("log_ratio")}
-    return _export(_PredictorGraph(predictor), tuple(inputs), names, "prediction", dynamic)
+    return _export(_PredictorGraph(predictor), tuple(inputs), names, ["prediction"], dynamic)
 
 
 def _graph(module: nn.Module, examples: dict[str, Tensor], result: str) -> bytes:
     """examples: one per input, by name; its last two sides may be any."""
     dynamic = {name: {2: f"{name}_h", 3: f"{name}_w"} for name in examples}
-    return _export(module, tuple(examples.values()), list(examples), result, dynamic)
+    return _export(module, tuple(examples.values()), list(examples), [result], dynamic)
 
 
 def _export(
-    module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], result: str, dynamic: dict[str, dict[int, str]]
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    names: Sequence[str],
+    results: Sequence[str],
+    dynamic: dict[str, dict[int, str]],
 ) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
@@ -271,8 +299,8 @@ def _export(
             module.eval(),
             inputs,
             buffer,  # type: ignore[arg-type]
-            input_names=names,
-            output_names=[result],
+            input_names=list(names),
+            output_names=list(results),
             dynamic_axes=dynamic,
             opset_version=_OPSET,
             dynamo=False,

@@ -1,0 +1,85 @@
+"""The arithmetic of the separable predictor outside its networks: everything at the larger size, as matrix products.
+
+    P(y, x) = sum_r C(y, n) I(n, m) C'(m, x) + sum_{t,i} sum_{u,j} a_{t,i}(y) a_{u,j}(x) K_{i,j}(n(y) + t, n(x) + u)
+
+I is the lower image, C and C' bicubic weights, K coefficients that a network has made of I, a(.) taps that it has made
+of the positions; `compass.nets.predictor.SeparablePredictor` is the same for training. An axis is cut into blocks, and
+each block sees so few pixels that its weights are a small dense matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from compass.entropy.latent import Floats
+from compass.picture.coordinates import AxisGrid
+
+_BLOCK = 64  # output rows or columns
+_COLOURS = 3
+
+
+class Block(NamedTuple):
+    """Some neighbouring output positions of an axis, and the input positions that they see."""
+
+    outputs: slice
+    inputs: slice
+
+
+class Weights(NamedTuple):
+    """Weights of the output positions of a block on its input positions."""
+
+    cubic: Floats  # [outputs, inputs]
+    taps: Floats  # [outputs, rank, inputs]
+
+
+def blocks_of(grid: AxisGrid, size: int) -> list[Block]:
+    """An axis of `size` inputs in blocks of at most `_BLOCK` outputs, in order."""
+    neighbours = _neighbours(grid, size)
+    blocks = []
+    for start in range(0, len(neighbours), _BLOCK):
+        outputs = slice(start, min(start + _BLOCK, len(neighbours)))
+        seen = np.concatenate((neighbours[outputs], grid.cubic_index[outputs]), axis=1)
+        blocks.append(Block(outputs, slice(int(seen.min()), int(seen.max()) + 1)))
+    return blocks
+
+
+def weights_of(block: Block, grid: AxisGrid, taps: Floats, size: int) -> Weights:
+    """taps: [outputs of the axis, 3 * rank], of the nearest input position and its neighbours."""
+    first, count = block.inputs.start, block.inputs.stop - block.inputs.start
+    outputs = block.outputs
+    rank = taps.shape[1] // 3
+    row = np.arange(outputs.stop - outputs.start)[:, None]
+    cubic = np.zeros((len(row), count), np.float32)  # at an edge several of the positions are one
+    np.add.at(cubic, (row, grid.cubic_index[outputs] - first), grid.cubic_weight[outputs])
+    weights = np.zeros((len(row), count, rank), np.float32)
+    np.add.at(weights, (row, _neighbours(grid, size)[outputs] - first), taps[outputs].reshape(-1, 3, rank))
+    return Weights(cubic, np.ascontiguousarray(weights.transpose(0, 2, 1)))
+
+
+def _neighbours(grid: AxisGrid, size: int) -> NDArray[np.int64]:
+    return np.clip(grid.nearest[:, None] + np.arange(-1, 2), 0, size - 1)
+
+
+def enlarge(lower: Floats, coefficients: Floats, rows: Weights, columns: Sequence[tuple[Block, Weights]]) -> Floats:
+    """The rows [3, rows, W] of the prediction that see the rows `lower` [3, n, w].
+
+    coefficients: [rank * rank * 3, n, w]; columns: the whole axis.
+    """
+    count, rank, seen = rows.taps.shape
+    width = lower.shape[2]
+    part = coefficients.reshape(rank, rank * _COLOURS, seen, width).transpose(0, 2, 1, 3).reshape(rank * seen, -1)
+    expanded = np.empty((count, _COLOURS, rank + 1, width), np.float32)  # the sums over i for each j, and bicubic
+    sums = rows.taps.reshape(count, -1) @ part
+    expanded[:, :, :rank] = sums.reshape(count, rank, _COLOURS, width).transpose(0, 2, 1, 3)
+    image = lower.transpose(1, 0, 2).reshape(seen, -1)
+    expanded[:, :, rank] = (rows.cubic @ image).reshape(count, _COLOURS, width)
+    out = np.empty((_COLOURS, count, columns[-1][0].outputs.stop), np.float32)
+    for block, weights in columns:
+        joined = np.concatenate((weights.taps, weights.cubic[:, None]), axis=1).reshape(len(weights.cubic), -1)
+        source = expanded[..., block.inputs].reshape(count * _COLOURS, -1)
+        out[:, :, block.outputs] = (source @ joined.T).reshape(count, _COLOURS, -1).transpose(1, 0, 2)
+    return out
