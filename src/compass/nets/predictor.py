@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from compass.nets.fast import DepthwiseBlock
 from compass.nets.hyperprior_codec import pad_to_multiple
@@ -84,8 +85,12 @@ class SeparablePredictor(nn.Module):
 
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
-        k = self._expand(self.coefficients(x), rows, 2)  # [B, rank * 3, H, w]
-        return bicubic(x, rows, columns) + self._expand(k, columns, 3)
+        rank, (h, w) = self.rank, x.shape[2:]
+        k = self.coefficients(x).reshape(-1, rank, rank * 3, h, w).transpose(1, 2)
+        k = self._filters(rows, h).flatten(1) @ k.reshape(-1, rank * 3, rank * h, w)  # summed over t and i
+        k = k.reshape(-1, rank, 3, k.shape[2], w).permute(0, 2, 3, 1, 4).flatten(3)  # [B, 3, H, rank * w]
+        correction = k @ self._filters(columns, w).flatten(1).T
+        return _cubic_matrix(rows, h) @ x @ _cubic_matrix(columns, w).T + correction
 
     def coefficients(self, x: Tensor) -> Tensor:
         """K of x [B, 3, h, w]: [B, rank * rank * 3, h, w], i first, then j, then the colour."""
@@ -96,18 +101,16 @@ class SeparablePredictor(nn.Module):
         """a of phases [n]: [n, 3 * rank], t first."""
         return self.taps(self.axis(torch.stack((phase, log_ratio.expand_as(phase)), dim=1)))
 
-    def _expand(self, k: Tensor, axis: AxisTensors, dim: int) -> Tensor:
-        """Contracts the leading `rank` of the channels with the filters of an axis: [B, rank * C, ..] -> [B, C, ..]."""
-        weights = self.position_taps(axis.phase, axis.log_ratio)
-        if dim == 2:
-            weights = weights[:, :, None]
-        parts = k.chunk(self.rank, dim=1)
-        last = torch.as_tensor(axis.size - 1, device=k.device)
+    def _filters(self, axis: AxisTensors, size: int) -> Tensor:
+        """Taps of an axis as weights on its input pixels: [out, rank, size]."""
+        taps = self.position_taps(axis.phase, axis.log_ratio).reshape(-1, 3, self.rank)
+        shifts = torch.arange(-1, 2, device=taps.device)
+        seen = (axis.nearest[:, None] + shifts).clamp(0, size - 1)  # [out, 3]
+        return torch.einsum("yti,ytn->yin", taps, F.one_hot(seen, size).to(taps.dtype))
 
-        def terms() -> Iterator[Tensor]:
-            for t in range(3):
-                index = torch.minimum((axis.nearest + (t - 1)).clamp(min=0), last)
-                for i, part in enumerate(parts):
-                    yield part.index_select(dim, index) * weights[:, t * self.rank + i]
 
-        return running_sum(terms())
+def _cubic_matrix(axis: AxisTensors, size: int) -> Tensor:
+    """Bicubic weights of an axis on its input pixels: [out, size]."""
+    return torch.zeros(len(axis.phase), size, device=axis.phase.device).scatter_add(
+        1, axis.cubic_index, axis.cubic_weight
+    )
