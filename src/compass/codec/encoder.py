@@ -17,17 +17,31 @@ from compass.entropy import quality as quality_scale
 from compass.entropy.latent import Floats
 from compass.errors import InputError
 from compass.model.model import Model
+from compass.model.transform_codec import EncodedPlanes
 from compass.picture.modes import CODABLE
 from compass.picture.pyramid import Pixels, Size, Target, targets
 
 
 @dataclass(frozen=True)
 class EncodedLayer:
-    """What the encoder knows of a layer: its payload, what a decoder will see, the ideal size."""
+    """What the encoder knows of a layer; what is not asked for is not worked out."""
 
-    payload: bytes
-    decoded: DecodedLayer
-    ideal_bits: float
+    encoded: EncodedPlanes
+    colour: str
+
+    @property
+    def payload(self) -> bytes:
+        return self.encoded.payload
+
+    @property
+    def ideal_bits(self) -> float:
+        """Sum of -log2 p."""
+        return self.encoded.ideal_bits
+
+    @cached_property
+    def decoded(self) -> DecodedLayer:
+        """What a decoder will hold."""
+        return DecodedLayer(finish_layer(self.encoded.planes, self.colour), self.encoded.latent)
 
     @property
     def pixels(self) -> Pixels:
@@ -68,16 +82,14 @@ class LayerEncoder:
         for quality in qualities:
             self._model.check_quality(quality)
         codes = [quality_scale.to_code(q) for q in qualities]
-        below: DecodedLayer | None = None
         layers: list[EncodedLayer] = []
         for target, code in zip(self.targets, codes, strict=True):
+            below = layers[-1].decoded if layers else None
             size = target.pixels.shape[:2]
             prediction = predict_layer(self._model, below, size)
             codec = codec_of(self._model, below)
             y = self._base if prediction is None else codec.analyse(to_planes(target.pixels), prediction)
-            encoded = codec.encode(y, size, code, prediction, latent_of(below))
-            below = DecodedLayer(finish_layer(encoded.planes, self.colour), encoded.latent)
-            layers.append(EncodedLayer(encoded.payload, below, encoded.ideal_bits))
+            layers.append(EncodedLayer(codec.encode(y, size, code, prediction, latent_of(below)), self.colour))
         table = [
             LayerData(*size, code, layer.payload, alpha)
             for size, code, layer, alpha in zip(self._sizes, codes, layers, self._alphas, strict=True)

@@ -39,7 +39,7 @@ class FactorizedModel(EntropyModel):
         encoder = Encoder()
         for channel, table in zip(symbols, self._tables_near(quality_code), strict=True):
             encoder.put(channel, table)
-        return EncodedLatent(encoder.finish(), self._decoded(symbols, quality_code), encoder.ideal_bits())
+        return EncodedLatent(encoder.finish(), self._decoded(symbols, quality_code), encoder)
 
     def decode(
         self, payload: bytes, size: Size, quality_code: int, context: DecodedLatent | None = None

@@ -98,7 +98,7 @@ class HyperpriorModel(EntropyModel):
             return symbols
 
         symbols, _, means = self._in_steps(hyper_symbols, (y.shape[1], y.shape[2]), quality_code, put)
-        return EncodedLatent(encoder.finish(), _decoded(symbols, hyper_symbols, means), encoder.ideal_bits())
+        return EncodedLatent(encoder.finish(), _decoded(symbols, hyper_symbols, means), encoder)
 
     def decode(
         self, payload: bytes, size: Size, quality_code: int, context: DecodedLatent | None = None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from compass.entropy.ans import Encoder
 from compass.entropy.operations import Operation
 from compass.entropy.quality import interpolate
 from compass.entropy.tables import FrequencyTable
@@ -27,12 +29,18 @@ class DecodedLatent(NamedTuple):
     values: Floats  # [M, h, w] dequantised, still multiplied by the gain
 
 
-class EncodedLatent(NamedTuple):
+@dataclass(frozen=True)
+class EncodedLatent:
     """A latent after coding."""
 
     payload: bytes
     decoded: DecodedLatent
-    ideal_bits: float  # sum of -log2 p
+    encoder: Encoder  # with all that it was given
+
+    @property
+    def ideal_bits(self) -> float:
+        """Sum of -log2 p; counted when it is asked for."""
+        return self.encoder.ideal_bits()
 
 
 class Parts(NamedTuple):

@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
-from compass.entropy.latent import DecodedLatent, EntropyModel, Floats, Size, hyper_size, latent_size
+from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Size, hyper_size, latent_size
 from compass.entropy.storage import unpack_entropy_model
 from compass.model.file import ModelFile
 from compass.model.runtime import Network
 
 
-class EncodedPlanes(NamedTuple):
-    """Result of encoding one image, or one residual."""
+@dataclass(frozen=True)
+class EncodedPlanes:
+    """Result of encoding one image, or what its prediction lacks; what is not asked for is not worked out."""
 
-    payload: bytes
-    planes: Floats  # [3, H, W], what a decoder will see
-    latent: DecodedLatent
-    ideal_bits: float
+    coded: EncodedLatent
+    synthesise: Callable[[], Floats]
+
+    @property
+    def payload(self) -> bytes:
+        return self.coded.payload
+
+    @property
+    def latent(self) -> DecodedLatent:
+        return self.coded.decoded
+
+    @property
+    def ideal_bits(self) -> float:
+        """Sum of -log2 p."""
+        return self.coded.ideal_bits
+
+    @cached_property
+    def planes(self) -> Floats:
+        """[3, H, W], what a decoder will see."""
+        return self.synthesise()
 
 
 class TransformCodec:
@@ -85,8 +103,8 @@ class TransformCodec:
         context: DecodedLatent | None = None,
     ) -> EncodedPlanes:
         """Codes what `analyse` made of an image of `size`; context as in `EntropyModel.encode`."""
-        payload, decoded, bits = self.entropy_model.encode(*self.scaled(y, quality_code), quality_code, context)
-        return EncodedPlanes(payload, self._synthesise(decoded, size, quality_code, prediction), decoded, bits)
+        coded = self.entropy_model.encode(*self.scaled(y, quality_code), quality_code, context)
+        return EncodedPlanes(coded, partial(self._synthesise, coded.decoded, size, quality_code, prediction))
 
     def decode(
         self,
