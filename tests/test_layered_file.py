@@ -12,7 +12,7 @@ from PIL import Image
 import compass
 from compass.bitstream import boxes, container
 from compass.codec.encoder import LayerEncoder
-from compass.codec.layer import DecodedLayer
+from compass.codec.layer import to_planes
 from compass.codec.search import _last_below, encode_to_psnr, encode_to_size
 from compass.errors import CutFileWarning, FormatError, InputError
 from compass.picture.fidelity import psnr
@@ -201,8 +201,10 @@ def test_a_picture_without_any_loss_is_no_trap(tiny_model):
     class Lossless(LayerEncoder):
         def encode(self, qualities, front=(), back=()):
             data, (layer,) = super().encode(qualities, front, back)
-            exact = replace(layer, decoded=DecodedLayer(self.targets[0].pixels)) if qualities[0] > 4 else layer
-            return data, [exact]
+            if qualities[0] > 4:
+                exact = to_planes(self.targets[0].pixels)
+                layer = replace(layer, encoded=replace(layer.encoded, synthesise=lambda: exact))
+            return data, [layer]
 
     encoder = Lossless(Image.new("RGB", (16, 16), (115, 105, 125)), [(16, 16)], tiny_model)
     found = encode_to_psnr(encoder, 99)

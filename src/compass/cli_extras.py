@@ -15,7 +15,7 @@ from compass.errors import InputError
 
 
 def train(
-    stage: Annotated[str, typer.Argument(help="base, predictor, residual or joint.")],
+    stage: Annotated[str, typer.Argument(help="base, predictor, residual, joint or layers.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; a run found there is resumed.")],
     data: Annotated[list[Path], typer.Option(help="Folders or tar shards of training images; may be repeated.")],
     valid: Annotated[list[Path] | None, typer.Option(help="Folders of validation images.")] = None,

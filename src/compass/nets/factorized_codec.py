@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from compass.nets.hyperprior_codec import CodecOutput, QualityGain
+from compass.nets.hyperprior_codec import CodecOutput, CodedLatent, QualityGain
 from compass.nets.paper import analysis, synthesis
 from compass.nets.priors import FactorizedPrior
 
@@ -26,12 +26,15 @@ class FactorizedCodec(nn.Module):
 
     def forward(self, x: Tensor, quality: Tensor | None = None) -> CodecOutput:
         """x [B, 3, H, W] in [0, 1]; rates of noisy latents in training mode, of rounded ones otherwise."""
+        y_hat, bits, bits_z = self.code(self.g_a(x).float(), quality)
+        return CodecOutput(self.g_s(y_hat).float()[:, :, : x.shape[2], : x.shape[3]], bits, bits_z)
+
+    def code(self, y: Tensor, quality: Tensor | None = None) -> CodedLatent:
+        """Codes a latent [B, M, h, w] as `forward` does that of an image."""
         step: Tensor | float = 1.0
         if self.gain is not None:
             if quality is None:
                 raise ValueError("a variable-rate codec needs a quality")
             step = 1.0 / self.gain(quality)
-        y = self.g_a(x).float()
         bits = self.entropy_bottleneck.bits(y, step)
-        image = self.g_s(self.entropy_bottleneck.quantise(y, step)).float()[:, :, : x.shape[2], : x.shape[3]]
-        return CodecOutput(image, bits, torch.zeros_like(bits))
+        return CodedLatent(self.entropy_bottleneck.quantise(y, step), bits, torch.zeros_like(bits))

@@ -43,6 +43,14 @@ class CodecOutput(NamedTuple):
     bits_z: Tensor  # [B]
 
 
+class CodedLatent(NamedTuple):
+    """A latent as a decoder knows it, and what it costs."""
+
+    values: Tensor  # [B, M, h, w]
+    bits_y: Tensor  # [B]
+    bits_z: Tensor  # [B]
+
+
 class QualityGain(nn.Module):
     """Gain vectors on y, one per trained lambda, interpolated geometrically (Cui et al., CVPR 2021).
 
@@ -101,14 +109,19 @@ class HyperpriorCodec(nn.Module):
         In training mode the rate is that of noisy latents; the synthesis always sees rounded ones. Under autocast
         the transforms may run in half precision; latents, rates and the hyper-synthesis stay in float32.
         """
-        gain, shift = self.quality_terms(quality)
         seen = (context,) if self.conditional else ()
-        y = self.g_a(x, *seen).float() * gain
+        coded = self.code(self.g_a(x, *seen).float(), quality)
+        image = self.g_s(coded.values, *seen).float()[:, :, : x.shape[2], : x.shape[3]]
+        return CodecOutput(image, coded.bits_y, coded.bits_z)
+
+    def code(self, y: Tensor, quality: Tensor | None = None) -> CodedLatent:
+        """Codes a latent [B, M, h, w] as `forward` does that of an image."""
+        gain, shift = self.quality_terms(quality)
+        y = y * gain
         z = self.h_a(y).float()
         y_hat, scales, means = self.gaussian(y, self.entropy_bottleneck.quantise(z), shift)
         bits_y = gaussian_bits((add_noise(y) if self.training else y_hat) - means, scales)
-        image = self.g_s(y_hat / gain, *seen).float()[:, :, : x.shape[2], : x.shape[3]]
-        return CodecOutput(image, bits_y, self.entropy_bottleneck.bits(z))
+        return CodedLatent(y_hat / gain, bits_y, self.entropy_bottleneck.bits(z))
 
     def gaussian(self, y: Tensor, z_hat: Tensor, shift: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
         """Rounded y, scales and means [B, M, h, w], from the quantised hyper-latent and, with context, from y."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -24,7 +25,15 @@ class LayerOutput(NamedTuple):
     bits_z: Tensor  # [B]
 
 
-class CompassNet(nn.Module):
+class LayeredNet(nn.Module, ABC):
+    """Codes pyramids of images."""
+
+    @abstractmethod
+    def forward(self, pyramid: list[Tensor], qualities: list[Tensor | None]) -> list[LayerOutput]:
+        """Codes a pyramid of images [B, 3, H_k, W_k] in [0, 1], smallest first, each at its quality [B]."""
+
+
+class CompassNet(LayeredNet):
     """Base codec, predictor and residual codec; the last two serve every enhancement layer.
 
     Without them it is a base codec alone.
@@ -46,7 +55,6 @@ class CompassNet(nn.Module):
         return self.predictor(lower, rows, columns).float()
 
     def forward(self, pyramid: list[Tensor], qualities: list[Tensor | None]) -> list[LayerOutput]:
-        """Codes a pyramid of images [B, 3, H_k, W_k] in [0, 1], smallest first, each at its quality [B]."""
         image, bits_y, bits_z = self.base(pyramid[0], qualities[0])
         layers = [LayerOutput(image, None, bits_y, bits_z)]
         for target, quality in zip(pyramid[1:], qualities[1:], strict=True):

@@ -26,9 +26,15 @@ def synthesis(n: int, m: int) -> nn.Sequential:
     )
 
 
-def paper_transforms(n: int = 128, m: int = 192) -> Transforms:
+def hyper_transforms(n: int, m: int) -> tuple[nn.Sequential, nn.Sequential]:
+    """h_a and h_s."""
     h_a = nn.Sequential(conv(m, n, 3, 1), nn.LeakyReLU(), conv(n, n), nn.LeakyReLU(), conv(n, n))
     h_s = nn.Sequential(
         deconv(n, m), nn.LeakyReLU(), deconv(m, m * 3 // 2), nn.LeakyReLU(), conv(m * 3 // 2, m * 2, 3, 1)
     )
+    return h_a, h_s
+
+
+def paper_transforms(n: int = 128, m: int = 192) -> Transforms:
+    h_a, h_s = hyper_transforms(n, m)
     return Transforms(analysis(n, m), synthesis(n, m), h_a, h_s, latent_channels=m, hyper_channels=n, log_scale=False)

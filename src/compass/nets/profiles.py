@@ -12,9 +12,10 @@ from compass.entropy.steps import Group
 from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.fast import fast_transforms
 from compass.nets.hyperprior_codec import HyperpriorCodec
-from compass.nets.layered import Codec, CompassNet
+from compass.nets.layered import Codec, CompassNet, LayeredNet
 from compass.nets.liff import LIFF, Widths
 from compass.nets.liif import LIIF
+from compass.nets.mei import MeiNet
 from compass.nets.paper import paper_transforms
 from compass.nets.predictor import SeparablePredictor
 
@@ -81,4 +82,13 @@ PROFILES = {
     # for tests
     "tiny": Profile(_tiny, _tiny_predictor, partial(_tiny, conditional=True), warm_start=True),
     "tiny-factorized": Profile(lambda: FactorizedCodec(8, 12)),
+}
+
+# Layered codecs that are not COMPASS, peers of the paper; they are trained, and measured by PyTorch, but make no files.
+PEERS: dict[str, Callable[[], LayeredNet]] = {
+    "mei": MeiNet,
+    "mei-enhanced": partial(MeiNet, enhanced=True),
+    "mei-small": partial(MeiNet, channels=48),
+    "mei-enhanced-small": partial(MeiNet, channels=48, enhanced=True),
+    "tiny-mei": partial(MeiNet, channels=12),  # for tests
 }

@@ -80,8 +80,9 @@ def _start_strided(g_a: nn.Sequential, g_s: nn.Sequential, features: Tensor, mea
             down.weight[:count] = 0.0
             down.weight[:count, :seen, 2:4, 2:4] = small * kernel
             down.bias[:count] = 0.0  # type: ignore[index]
+            first = up.in_channels - down.out_channels  # channels of a scalable codec that come from the layer below
             up.weight[:, :seen] = 0.0
-            up.weight[:count, :seen, 2:4, 2:4] = kernel / small
+            up.weight[first : first + count, :seen, 2:4, 2:4] = kernel / small
             up.bias[:seen] = 0.0  # type: ignore[index]
         downs[0].bias[:] -= mean * downs[0].weight.sum(dim=(1, 2, 3))  # type: ignore[index]
         ups[0].bias.fill_(mean)  # type: ignore[union-attr]

@@ -12,17 +12,18 @@ from PIL import Image
 from torch import Tensor, nn
 
 from compass.errors import CompassError, InputError
-from compass.nets.layered import CompassNet
-from compass.nets.profiles import PROFILES
+from compass.nets.layered import CompassNet, LayeredNet
+from compass.nets.mei import MeiNet
+from compass.nets.profiles import PEERS, PROFILES
 from compass.training.data import Crops, read_images
 from compass.training.device import TrainingDevice, close_device, open_device
 from compass.training.klt import recentre_for_residuals
 from compass.training.loop import Schedule, Trainer
 from compass.training.restore import is_model, weights_of_model
-from compass.training.stages import BaseStage, EnhancementStage, Metrics, PredictorStage, Stage
+from compass.training.stages import BaseStage, EnhancementStage, LayersStage, Metrics, PredictorStage, Stage
 
 _START = re.compile(r"(?:(base|predictor|residual)=(?:(base|residual):)?)?(.*)")
-STAGES = ("base", "predictor", "residual", "joint")
+STAGES = ("base", "predictor", "residual", "joint", "layers")
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,18 @@ def build(profile: str) -> CompassNet:
     Raises InputError on an unknown name.
     """
     if profile not in PROFILES:
-        raise InputError(f"there is no profile {profile!r}, only {', '.join(PROFILES)}")
+        if profile in PEERS:
+            raise InputError(f"the profile {profile!r} makes no files")
+        raise InputError(f"there is no profile {profile!r}, only {', '.join((*PROFILES, *PEERS))}")
     return PROFILES[profile].build()
 
 
-def load_parts(net: CompassNet, starts: list[str]) -> None:
+def build_for_training(profile: str) -> LayeredNet:
+    """The untrained networks of a profile, or of a peer. Raises InputError on an unknown name."""
+    return PEERS[profile]() if profile in PEERS else build(profile)
+
+
+def load_parts(net: nn.Module, starts: list[str]) -> None:
     """Loads weights.pt files of earlier runs, or model files.
 
     Raises InputError if a file is missing, is none of weights, or is of another profile (or a model file of a profile
@@ -100,14 +108,14 @@ def train(run: Run) -> Metrics:
     device = open_device(run.precision, run.threads, run.compile)
     try:
         torch.manual_seed(run.schedule.seed)
-        net = build(run.profile)
+        net = build_for_training(run.profile)
         load_parts(net, run.starts)
         return make_trainer(run, net, device).train(run.pause)
     finally:
         close_device()
 
 
-def make_trainer(run: Run, net: CompassNet, device: TrainingDevice) -> Trainer:
+def make_trainer(run: Run, net: LayeredNet, device: TrainingDevice) -> Trainer:
     """The stage of a run with its images read, ready to train `net` in place."""
     net.to(device.torch_device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     net.requires_grad_(False)
@@ -119,10 +127,15 @@ def make_trainer(run: Run, net: CompassNet, device: TrainingDevice) -> Trainer:
     return Trainer(stage, crops, valid, run.schedule, run.folder, device)
 
 
-def make_stage(run: Run, net: CompassNet) -> Stage:
+def make_stage(run: Run, net: LayeredNet) -> Stage:
     """Raises InputError if there is no such stage, or the profile has nothing that it could train."""
     if run.stage not in STAGES:
         raise InputError(f"there is no stage {run.stage!r}, only {', '.join(STAGES)}")
+    if isinstance(net, MeiNet) != (run.stage == "layers"):
+        raise InputError(f"the profile {run.profile} has no stage {run.stage}")
+    if isinstance(net, MeiNet):
+        return LayersStage(net, run.crop, run.batch, run.quality, klt=not run.starts)
+    assert isinstance(net, CompassNet)
     if run.stage == "base":
         klt = PROFILES[run.profile].warm_start and not run.starts
         return BaseStage(net, run.crop, run.batch, run.quality, klt)

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compass.entropy.quality import LAMBDAS, MAX_QUALITY
-from compass.nets.layered import CompassNet, LayerOutput
+from compass.nets.layered import CompassNet, LayeredNet, LayerOutput
+from compass.nets.mei import MeiNet
 from compass.nets.predictor import BicubicPredictor
 from compass.training.data import Crops
 from compass.training.klt import KLT_LAYERS, KLT_RATE_FACTOR, start_from_klt, starts_as_klt
@@ -31,7 +32,7 @@ class Stage(nn.Module, ABC):
     trained: nn.Module
     fixed_shapes = False  # every step runs on the same ones
 
-    def __init__(self, net: CompassNet, crop: int, batch: int, quality: float | None = None) -> None:
+    def __init__(self, net: LayeredNet, crop: int, batch: int, quality: float | None = None) -> None:
         super().__init__()
         self.net, self.crop, self.batch, self.quality = net, crop, batch, quality
 
@@ -58,8 +59,8 @@ class Stage(nn.Module, ABC):
     def validate(self, images: list[Tensor]) -> Metrics:
         """Figures on images [1, 3, H, W]; `cost` is the one to compare runs by, lower is better."""
 
-    def _validate_layers(self, net: CompassNet, pyramids: list[list[Tensor]]) -> Metrics:
-        """Mean cost of the layers above the base (or of the base, if alone) at each validated quality."""
+    def _validate_layers(self, net: LayeredNet, pyramids: list[list[Tensor]], first: int = 0) -> Metrics:
+        """Mean cost of the layers from `first` on, over the validated qualities; bpp and PSNR of the last layer."""
         figures: Metrics = {}
         costs = []
         for q in _VALIDATED if self.quality is None else (self.quality,):
@@ -67,7 +68,6 @@ class Stage(nn.Module, ABC):
             for pyramid in pyramids:
                 quality = torch.full((1,), q, device=pyramid[0].device)
                 layers = net(pyramid, [quality] * len(pyramid))
-                first = 1 if len(pyramid) > 1 else 0
                 for layer, target in zip(layers[first:], pyramid[first:], strict=True):
                     cost, bpp, mse = rate_distortion(layer, target, quality)
                     costs.append(balanced(cost, quality))
@@ -113,10 +113,10 @@ class BaseStage(Stage):
 
     def warm_start(self, crops: Crops, rng: StepRNG) -> None:
         if self.klt:
-            start_from_klt(self.net.base, crops.draw(3000, min(64, self.crop // 16 * 16), rng))
+            start_from_klt(self.trained, crops.draw(3000, min(64, self.crop // 16 * 16), rng))
 
     def compile_parts(self) -> None:
-        self.net.base.compile()
+        self.trained.compile()
 
     def rate_factor(self, name: str) -> float:
         return KLT_RATE_FACTOR if self.klt and starts_as_klt(name) else 1.0
@@ -138,12 +138,12 @@ class PredictorStage(Stage):
     def __init__(self, net: CompassNet, crop: int, batch: int) -> None:
         super().__init__(net, crop, batch)
         assert net.predictor is not None
-        self.trained = net.predictor
+        self.trained, self.predict = net.predictor, net.predict
 
     def forward(self, crops: Crops, rng: StepRNG) -> tuple[Tensor, Figures]:
         x = crops.draw(self.batch, self.crop, rng)
         size = max(8, round(self.crop / draw_ratio(rng.host)))
-        prediction = self.net.predict(reduce(x, (size, size)), (self.crop, self.crop))
+        prediction = self.predict(reduce(x, (size, size)), (self.crop, self.crop))
         mse = ((prediction - x) ** 2).mean(dim=(1, 2, 3))
         return (prediction - x).abs().mean(), {"psnr": psnr(mse).mean()}
 
@@ -152,7 +152,7 @@ class PredictorStage(Stage):
         for image in images:
             h, w = image.shape[2:]
             lower = reduce(image, (h // 2, w // 2))
-            errors.append(((self.net.predict(lower, (h, w)) - image) ** 2).mean())
+            errors.append(((self.predict(lower, (h, w)) - image) ** 2).mean())
         mean = psnr(torch.stack(errors)).mean().item()
         return {"cost": -mean, "psnr_2x": mean}
 
@@ -192,11 +192,46 @@ class EnhancementStage(Stage):
         return torch.stack(costs).mean(), {"bpp": bpp.mean(), "psnr": psnr(mse).mean()}
 
     def validate(self, images: list[Tensor]) -> Metrics:
-        pyramids = []
-        for p in images:
-            h, w = p.shape[2:]
-            pyramids.append([reduce(p, (h // 4, w // 4)), reduce(p, (h // 2, w // 2)), p])
-        return self._validate_layers(self.chain, pyramids)
+        return self._validate_layers(self.chain, [_dyadic(image) for image in images], first=1)
+
+
+class LayersStage(Stage):
+    """All layers of a net whose layers are each twice the one below, trained as one; each at the same quality."""
+
+    fixed_shapes = True
+
+    def __init__(self, net: MeiNet, crop: int, batch: int, quality: float | None = None, klt: bool = False) -> None:
+        super().__init__(net, crop, batch, quality)
+        self.trained, self.klt = net, klt
+
+    def warm_start(self, crops: Crops, rng: StepRNG) -> None:
+        if self.klt:
+            assert isinstance(self.net, MeiNet)
+            samples = crops.draw(3000, min(64, self.crop // 16 * 16), rng)
+            for codec in self.net.layers:
+                start_from_klt(codec, samples)
+
+    def rate_factor(self, name: str) -> float:
+        transform = name.removeprefix("layers.").partition(".")[2]
+        return KLT_RATE_FACTOR if self.klt and name.startswith("layers.") and starts_as_klt(transform) else 1.0
+
+    def forward(self, crops: Crops, rng: StepRNG) -> tuple[Tensor, Figures]:
+        pyramid = _dyadic(crops.draw(self.batch, self.crop, rng))
+        quality = self.draw_quality(rng)
+        costs = []
+        for layer, target in zip(self.net(pyramid, [quality] * len(pyramid)), pyramid, strict=True):
+            cost, bpp, mse = rate_distortion(layer, target, quality)
+            costs.append(balanced(cost, quality))
+        return torch.stack(costs).mean(), {"bpp": bpp.mean(), "psnr": psnr(mse).mean()}
+
+    def validate(self, images: list[Tensor]) -> Metrics:
+        return self._validate_layers(self.net, [_dyadic(image) for image in images])
+
+
+def _dyadic(x: Tensor) -> list[Tensor]:
+    """An image [B, 3, H, W] at a quarter, at half and at its own size."""
+    h, w = x.shape[2:]
+    return [reduce(x, (h // 4, w // 4)), reduce(x, (h // 2, w // 2)), x]
 
 
 def draw_ratio(rng: np.random.Generator) -> float:
