@@ -10,9 +10,9 @@ import typer
 
 from compass.cli_options import Force, ModelName, check_target, parse_number
 from compass.entropy.quality import MAX_QUALITY
-from compass.errors import CompassError
+from compass.errors import CompassError, InputError
 from compass.evaluation.document import write_report
-from compass.evaluation.evaluate import image_paths
+from compass.evaluation.evaluate import Evaluation, evaluate, image_paths
 from compass.evaluation.records import command_line, describe, write_record
 from compass.evaluation.report import comparisons
 from compass.evaluation.results import read_results
@@ -67,6 +67,26 @@ def exact(
     record = {"command": command_line(), "model": describe(store.load(model))}
     files = exactness.encode_all(image_paths(folder), chosen, model, keep, processes)
     write_record({**record, **exactness.check(files, model)}, out)
+
+
+@app.command("mei")
+def run_mei(
+    weights: Annotated[Path, typer.Argument(help="weights.pt of a training run of the stage layers.")],
+    folder: Folder,
+    profile: Annotated[str, typer.Option(help="Profile of the weights: mei, mei-enhanced, or one of -small.")],
+    out: Annotated[Path, typer.Option(help="The file of results, JSON.")],
+    scales: Annotated[str, typer.Option(help="Ascending fractions of the image's size.")] = "1/4,1/2,1",
+    processes: Processes = 1,
+) -> None:
+    """Measure the scalable codec of Mei et al. at qualities 1 to 4 (needs the extra "train")."""
+    from compass.nets.profiles import PEERS
+    from paper.mei import MeiCodec
+
+    if profile not in PEERS:
+        raise InputError(f"there is no peer {profile!r}, only {', '.join(PEERS)}")
+    fractions = tuple(parse_number(text, "scale") for text in scales.split(","))
+    work = Evaluation(folder, MeiCodec(weights, profile), fractions, truncate=True)
+    evaluate(work, out, command_line(), processes)
 
 
 @app.command()

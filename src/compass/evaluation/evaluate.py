@@ -16,7 +16,7 @@ import numpy as np
 
 from compass.errors import InputError
 from compass.evaluation.codecs import registry
-from compass.evaluation.codecs.contract import LayerResult
+from compass.evaluation.codecs.contract import LayeredCodec, LayerResult
 from compass.evaluation.metrics import ms_ssim
 from compass.evaluation.pool import process_pool
 from compass.evaluation.records import environment, write_record
@@ -33,11 +33,15 @@ class Evaluation:
     """What one file of results measures."""
 
     folder: Path
-    codec: str
+    codec: str | LayeredCodec  # by name, or itself
     scales: tuple[float, ...]  # of the image, ascending
     qualities: tuple[float, ...] = ()  # none: the codec's own
     model: str | None = None
     truncate: bool = False  # sizes are cut off to whole pixels, as in the paper, instead of rounded
+
+    def find_codec(self) -> LayeredCodec:
+        """The codec under test. Raises InputError if there is none of its name."""
+        return registry.find(self.codec, self.model) if isinstance(self.codec, str) else self.codec
 
     def sizes(self, full: Size) -> list[Size]:
         """Layer sizes of an image. Raises InputError if they are none."""
@@ -53,7 +57,7 @@ def evaluate(
     progress is called with the rows done and the rows there are. Raises InputError on an unknown codec or an empty
     folder, UnavailableError if the codec cannot run here.
     """
-    codec = registry.find(work.codec, work.model)
+    codec = work.find_codec()
     settings = dict(codec.settings())
     qualities = work.qualities or tuple(codec.qualities)
     paths = image_paths(work.folder)
@@ -134,7 +138,7 @@ def measure(work: Evaluation, path: Path, quality: float) -> Row:
     """One image at one quality."""
     image = read_image(path).convert("RGB")
     targets = pyramid(image, work.sizes(image.size))
-    layers = registry.find(work.codec, work.model).code(targets, quality)
+    layers = work.find_codec().code(targets, quality)
     rows = [_layer_row(layer, target) for layer, target in zip(layers, targets, strict=True)]
     return {"picture": path.name, "quality": quality, "layers": rows}
 

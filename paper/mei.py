@@ -1,0 +1,134 @@
+"""The peer of Mei et al. 2021 as a codec under test: trained networks in PyTorch, real files by the same entropy coder.
+
+Its layers are each twice the one below. A layer of another size is coded at the next larger one of these and reduced
+after decoding; all layers below that one are coded, and their bytes count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from compass.bitstream import container
+from compass.bitstream.container import LayerData
+from compass.codec.layer import finish_layer, to_planes
+from compass.entropy import quality as quality_scale
+from compass.entropy.latent import EntropyModel, Floats
+from compass.errors import InputError
+from compass.evaluation.codecs.contract import ImageResult, LayerResult, Settings, timed
+from compass.nets.factorized_codec import FactorizedCodec
+from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.mei import LAYERS, MeiNet
+from compass.nets.profiles import PEERS
+from compass.picture.pyramid import Pixels
+from compass.training.export import entropy_model
+from compass.training.run import load_parts
+
+
+class Trained(NamedTuple):
+    """Networks, and the integer entropy model of each layer."""
+
+    net: MeiNet
+    entropy_models: list[EntropyModel]
+
+
+class Layer(NamedTuple):
+    """One dyadic layer after coding and decoding."""
+
+    payload: bytes
+    image: Pixels
+    seconds: float
+
+
+@lru_cache(maxsize=1)
+def _load(weights: Path, profile: str) -> Trained:
+    net = PEERS[profile]()
+    assert isinstance(net, MeiNet)
+    load_parts(net, [str(weights)])
+    return Trained(net.eval(), [entropy_model(codec) for codec in net.layers])  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class MeiCodec:
+    """All layers of a pyramid in one file, at one quality."""
+
+    weights: Path
+    profile: str  # of `compass.nets.profiles.PEERS`
+    qualities: Sequence[float] = (1.0, 2.0, 3.0, 4.0)
+
+    @property
+    def name(self) -> str:
+        return self.profile.removesuffix("-small")
+
+    def settings(self) -> Settings:
+        """Raises InputError if the weights are none of this profile."""
+        _load(self.weights, self.profile)
+        return {"profile": self.profile, "other_sizes": "coded at the next dyadic size, reduced by Lanczos"}
+
+    def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
+        """Raises InputError if a layer would be more than `LAYERS` - 1 doublings above the first."""
+        sizes = [(image.shape[1], image.shape[0]) for image in pyramid]
+        doublings = [_doublings(sizes[0], size) for size in sizes]
+        if doublings != sorted(set(doublings)) or doublings[-1] >= LAYERS:
+            raise InputError(f"the layers {sizes} do not fit {LAYERS} dyadic ones")
+        coded_as = [(sizes[0][0] << k, sizes[0][1] << k) for k in range(doublings[-1] + 1)]
+        sources = dict(zip(doublings, pyramid, strict=True))
+        last = Image.fromarray(pyramid[-1])
+        dyadic = [
+            np.asarray((Image.fromarray(sources[k]) if k in sources else last).resize(size, Image.Resampling.LANCZOS))
+            for k, size in enumerate(coded_as)
+        ]
+        code = quality_scale.to_code(quality)
+        layers, encoding = timed(lambda: self._code(dyadic, code))
+        table = [LayerData(*size, code, layer.payload) for size, layer in zip(coded_as, layers, strict=True)]
+        header = container.read_header(container.write(b"Mei ", "RGB", table))
+        results = []
+        start, decoding = 0, 0.0
+        for k, size in zip(doublings, sizes, strict=True):
+            end = header.span(k)[1]
+            decoding = sum(layer.seconds for layer in layers[: k + 1])
+            image = np.asarray(Image.fromarray(layers[k].image).resize(size, Image.Resampling.LANCZOS))
+            results.append(LayerResult(ImageResult(end - start, image, encoding, decoding), end))
+            start = end
+        return results
+
+    def _code(self, pyramid: Sequence[Pixels], code: int) -> list[Layer]:
+        net, models = _load(self.weights, self.profile)
+        layers: list[Layer] = []
+        lower: Tensor | None = None
+        with torch.no_grad():
+            for k, (image, model) in enumerate(zip(pyramid, models, strict=False)):
+                codec = net.layers[k]
+                assert isinstance(codec, FactorizedCodec | HyperpriorCodec)
+                y = codec.g_a(torch.from_numpy(to_planes(image))[None])
+                prediction, enlarged = net.from_lower(k, lower, y.shape)
+                scaled: Floats = (y - prediction)[0].numpy() * model.gain(code)
+                hyper = None
+                if isinstance(codec, HyperpriorCodec):
+                    hyper = codec.h_a(torch.from_numpy(scaled)[None])[0].numpy()
+                coded = model.encode(scaled, hyper, code)
+                decoded, seconds = timed(partial(model.decode, coded.payload, (y.shape[2], y.shape[3]), code))
+                assert np.array_equal(decoded.values, coded.decoded.values)
+                values = torch.from_numpy((decoded.values / model.gain(code)).astype(np.float32))[None] + prediction
+                lower = values if enlarged is None else torch.cat((enlarged, values), 1)
+                planes, more = timed(partial(codec.g_s, lower))
+                height, width = image.shape[:2]
+                decoded_image = finish_layer(planes[0, :, :height, :width].numpy(), "RGB")
+                layers.append(Layer(coded.payload, decoded_image, seconds + more))
+        return layers
+
+
+def _doublings(base: tuple[int, int], size: tuple[int, int]) -> int:
+    """How often the sides of a base must be doubled to hold a size."""
+    doublings = 0
+    while any(side << doublings < wanted for side, wanted in zip(base, size, strict=True)):
+        doublings += 1
+    return doublings

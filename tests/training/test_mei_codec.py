@@ -1,0 +1,71 @@
+"""The peer of Mei et al. as a codec under test."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from compass.errors import InputError
+from compass.picture.fidelity import psnr
+from compass.picture.pyramid import pyramid
+from compass.training.klt import start_from_klt
+from paper.cli import app
+from paper.mei import MeiCodec
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory, parrots):
+    from compass.nets.profiles import PEERS
+
+    torch.manual_seed(0)
+    net = PEERS["tiny-mei"]()
+    x = torch.from_numpy(np.array(parrots)).permute(2, 0, 1)[None].float() / 255
+    for codec in net.layers:
+        start_from_klt(codec, x[:, :, :240, :320])
+    path = tmp_path_factory.mktemp("mei") / "weights.pt"
+    torch.save(net.state_dict(), path)
+    return path
+
+
+def test_layers_in_real_files(weights, parrots):
+    targets = pyramid(parrots, [(80, 60), (160, 120), (320, 240)])
+    layers = MeiCodec(weights, "tiny-mei").code(targets, 4.0)
+    total = 0
+    for layer, target in zip(layers, targets, strict=True):
+        total += layer.coded.bytes
+        assert layer.accumulated_bytes == total
+        assert psnr(layer.coded.image, target) > 20
+
+
+def test_other_sizes_are_coded_at_the_next_dyadic_one(weights, parrots):
+    codec = MeiCodec(weights, "tiny-mei")
+    base, middle = (80, 60), (160, 120)
+    between = codec.code(pyramid(parrots, [base, (100, 75)]), 4.0)
+    assert between[1].coded.image.shape == (75, 100, 3)
+    far = codec.code(pyramid(parrots, [base, (200, 150)]), 4.0)
+    three = codec.code(pyramid(parrots, [base, middle, (200, 150)]), 4.0)
+    assert far[1].accumulated_bytes > between[1].accumulated_bytes
+    assert three[2].accumulated_bytes == pytest.approx(far[1].accumulated_bytes, rel=0.1)
+
+
+@pytest.mark.parametrize("sizes", [[(40, 30), (320, 240)], [(80, 60), (90, 68), (100, 75)]])
+def test_sizes_that_do_not_fit(weights, parrots, sizes):
+    with pytest.raises(InputError, match="do not fit 3 dyadic ones"):
+        MeiCodec(weights, "tiny-mei").code(pyramid(parrots, sizes), 3.0)
+
+
+def test_the_command(weights, parrots, tmp_path):
+    from typer.testing import CliRunner
+
+    (tmp_path / "pictures").mkdir()
+    parrots.resize((64, 48)).save(tmp_path / "pictures" / "a.png")
+    out = tmp_path / "mei.json"
+    arguments = ["mei", str(weights), str(tmp_path / "pictures"), "--profile", "tiny-mei", "--out", str(out)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    record = json.loads(out.read_text())
+    assert record["name"] == "tiny-mei"
+    assert [len(mean["layers"]) for mean in record["means"]] == [3] * 4
