@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from compass.cli_options import Force, ModelName, check_target, parse_number
+from compass.cli_options import AGAINST, Against, CropsOf, Force, ModelName, check_target, parse_number
 from compass.entropy.quality import MAX_QUALITY
 from compass.errors import CompassError, InputError
 from compass.evaluation.document import write_report
@@ -101,12 +101,8 @@ def report(
     layers_of: Annotated[
         list[Path] | None, typer.Option(help="Show an image's layers, 3 to 9 of them; may be repeated.")
     ] = None,
-    crops_of: Annotated[
-        list[Path] | None, typer.Option(help="Show a crop of an image, all codecs at equal bits; may be repeated.")
-    ] = None,
-    against: Annotated[
-        str, typer.Option(help="Codecs beside this one in the crops.")
-    ] = "simulcast-webp,simulcast-avif",
+    crops_of: CropsOf = None,
+    against: Against = AGAINST,
     model: ModelName = None,
     force: Force = False,
 ) -> None:

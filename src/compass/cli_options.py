@@ -27,6 +27,11 @@ ModelName = Annotated[str | None, typer.Option("--model", help="Name or hash of 
 Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads of the networks; 0: one per processor.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail where a cut file would cause a warning.")]
+CropsOf = Annotated[
+    list[Path] | None, typer.Option(help="Show a crop of an image, all codecs at equal bits; may be repeated.")
+]
+Against = Annotated[str, typer.Option(help="Codecs beside this one in the crops.")]
+AGAINST = "simulcast-webp,simulcast-avif"
 
 
 def check_target(target: Path, force: bool) -> None:
