@@ -19,7 +19,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run; a run found there is resumed.")],
     data: Annotated[list[Path], typer.Option(help="Folders or tar shards of training images; may be repeated.")],
     valid: Annotated[list[Path] | None, typer.Option(help="Folders of validation images.")] = None,
-    profile: Annotated[str, typer.Option(help="fast, paper or tiny.")] = "fast",
+    profile: Annotated[str, typer.Option(help="fast, paper, factorized, mei, ...")] = "fast",
     start: Annotated[
         list[str] | None,
         typer.Option(help="Weights to start from: FILE, PART=FILE, or PART=OTHER:FILE (another part's weights)."),
@@ -30,6 +30,9 @@ def train(
         float | None, typer.Option(min=0.001, help="Stop after so many minutes; the same command goes on from there.")
     ] = None,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    final: Annotated[
+        float, typer.Option(min=0, max=1, help="Learning rate at the end, of the peak; 1 keeps it constant.")
+    ] = 0.02,
     crop: Annotated[int, typer.Option(min=16, help="Side of the training crops.")] = 128,
     batch: Annotated[int, typer.Option(min=1, help="Crops per step.")] = 8,
     seed: Annotated[int, typer.Option(help="Of all random draws.")] = 0,
@@ -48,7 +51,7 @@ def train(
         raise typer.BadParameter("give a budget: either --steps or --minutes")
     run = _import_extra("training.run", "train")
     schedule = _import_extra("training.loop", "train").Schedule(
-        steps or 0, minutes, rate, warmup=warmup, ema=ema, seed=seed
+        steps or 0, minutes, rate, warmup=warmup, final=final, ema=ema, seed=seed
     )
     figures = run.train(
         run.Run(

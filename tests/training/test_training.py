@@ -125,6 +125,8 @@ def test_schedule():
     assert schedule.rate_at(0, 0.0) == pytest.approx(0.1)
     assert schedule.rate_at(50, 0.5) == pytest.approx(0.55)
     assert schedule.rate_at(100, 1.0) == pytest.approx(0.1)
+    constant = Schedule(steps=100, minutes=None, rate=1.0, warmup=10, final=1.0)
+    assert [constant.rate_at(step, step / 100) for step in (10, 50, 100)] == [1.0] * 3
     assert Schedule(steps=0, minutes=2, rate=1.0).progress(7, 60) == 0.5
 
 
