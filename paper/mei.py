@@ -6,6 +6,7 @@ after decoding; all layers below that one are coded, and their bytes count.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -50,6 +51,7 @@ class Layer(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _load(weights: Path, profile: str) -> Trained:
+    torch.set_num_threads(1)
     net = PEERS[profile]()
     assert isinstance(net, MeiNet)
     load_parts(net, [str(weights)])
@@ -66,12 +68,18 @@ class MeiCodec:
 
     @property
     def name(self) -> str:
-        return self.profile.removesuffix("-small")
+        return self.profile
 
     def settings(self) -> Settings:
         """Raises InputError if the weights are none of this profile."""
         _load(self.weights, self.profile)
-        return {"profile": self.profile, "other_sizes": "coded at the next dyadic size, reduced by Lanczos"}
+        digest = hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        return {
+            "profile": self.profile,
+            "weights_sha256": digest,
+            "threads": 1,
+            "other_sizes": "coded at the next dyadic size, reduced by Lanczos",
+        }
 
     def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         """Raises InputError if a layer would be more than `LAYERS` - 1 doublings above the first."""
@@ -79,7 +87,9 @@ class MeiCodec:
         doublings = [_doublings(sizes[0], size) for size in sizes]
         if doublings != sorted(set(doublings)) or doublings[-1] >= LAYERS:
             raise InputError(f"the layers {sizes} do not fit {LAYERS} dyadic ones")
-        coded_as = [(sizes[0][0] << k, sizes[0][1] << k) for k in range(doublings[-1] + 1)]
+        most = doublings[-1]
+        top = tuple(max(side << most, wanted) for side, wanted in zip(sizes[0], sizes[-1], strict=True))
+        coded_as = [(-(-top[0] >> most - k), -(-top[1] >> most - k)) for k in range(most + 1)]
         sources = dict(zip(doublings, pyramid, strict=True))
         last = Image.fromarray(pyramid[-1])
         dyadic = [
@@ -90,13 +100,14 @@ class MeiCodec:
         layers, encoding = timed(lambda: self._code(dyadic, code))
         table = [LayerData(*size, code, layer.payload) for size, layer in zip(coded_as, layers, strict=True)]
         header = container.read_header(container.write(b"Mei ", "RGB", table))
+        whole = sum(layer.seconds for layer in layers)  # of decoding, which was done on the way
         results = []
         start, decoding = 0, 0.0
         for k, size in zip(doublings, sizes, strict=True):
             end = header.span(k)[1]
             decoding = sum(layer.seconds for layer in layers[: k + 1])
             image = np.asarray(Image.fromarray(layers[k].image).resize(size, Image.Resampling.LANCZOS))
-            results.append(LayerResult(ImageResult(end - start, image, encoding, decoding), end))
+            results.append(LayerResult(ImageResult(end - start, image, encoding - whole, decoding), end))
             start = end
         return results
 
@@ -109,7 +120,7 @@ class MeiCodec:
                 codec = net.layers[k]
                 assert isinstance(codec, FactorizedCodec | HyperpriorCodec)
                 y = codec.g_a(torch.from_numpy(to_planes(image))[None])
-                prediction, enlarged = net.from_lower(k, lower, y.shape)
+                (prediction, enlarged), below = timed(partial(net.from_lower, k, lower, y.shape))
                 scaled: Floats = (y - prediction)[0].numpy() * model.gain(code)
                 hyper = None
                 if isinstance(codec, HyperpriorCodec):
@@ -122,13 +133,13 @@ class MeiCodec:
                 planes, more = timed(partial(codec.g_s, lower))
                 height, width = image.shape[:2]
                 decoded_image = finish_layer(planes[0, :, :height, :width].numpy(), "RGB")
-                layers.append(Layer(coded.payload, decoded_image, seconds + more))
+                layers.append(Layer(coded.payload, decoded_image, below + seconds + more))
         return layers
 
 
 def _doublings(base: tuple[int, int], size: tuple[int, int]) -> int:
-    """How often the sides of a base must be doubled to hold a size."""
+    """How often the sides of a base, which may have been cut off to whole pixels, must be doubled to hold a size."""
     doublings = 0
-    while any(side << doublings < wanted for side, wanted in zip(base, size, strict=True)):
+    while any((side + 1 << doublings) <= wanted for side, wanted in zip(base, size, strict=True)):
         doublings += 1
     return doublings

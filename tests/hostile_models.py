@@ -120,7 +120,7 @@ def with_arrays(name: str, kind: str, number: float) -> Writer:
         description, content = json.loads(source.read(DESCRIPTION)), bytearray(source.read(BIN))
         entry = description["arrays"][name]
         if entry["type"] != kind:  # rewritten in the wanted type behind all others
-            count, small = len(content), {"int8": "b", "int16": "h", "int32": "i", "int64": "q"}
+            count, small = len(content), {"int8": "b", "int16": "h", "int32": "i", "int64": "q", "float64": "d"}
             total = 1
             for side in entry["shape"]:
                 total *= side
@@ -196,6 +196,14 @@ def _one_network_more(description: dict) -> None:
     description["groups.9.scales"] = []
 
 
+def _slope_as_array(description: dict) -> None:
+    next(step for step in description["hyper_synthesis"] if step["kind"] == "leaky_relu")["slope"] = [0]
+
+
+def _overlapping(description: dict) -> None:
+    description["arrays"] |= {f"copy{i}": description["arrays"]["y_frequencies"] for i in range(100)}
+
+
 def _no_convolution(description: dict) -> None:
     description["groups.0.phase_scales.1"] = [{"kind": "leaky_relu", "slope": 0}]
 
@@ -212,6 +220,10 @@ HOSTILE: dict[str, tuple[Writer, str]] = {
     "bomb": (bomb, "would have 3221225472 bytes"),
     "lying bomb": (lying_bomb, "its decoder/base/entropy.bin is damaged"),
     "loop": (changed({SYNTHESIS: graph(node("Loop", ("", "", "y")))}), "uses the operator 'Loop'"),
+    "two operators": (
+        changed({SYNTHESIS: graph(node("Identity") + message((4, "Erf")))}),
+        "uses the operator 'Erf'",
+    ),
     "graph in a graph": (changed({SYNTHESIS: graph(node("Identity", attributes=(_IF,)))}), "a graph within a graph"),
     "garbage graph": (changed({SYNTHESIS: b"\xff" * 1000}), "the model's base synthesis is refused"),
     "empty graph": (changed({SYNTHESIS: b""}), "is no ONNX graph"),
@@ -266,9 +278,12 @@ HOSTILE: dict[str, tuple[Writer, str]] = {
     "network too many": (described(_one_network_more), "its networks of groups cannot be right"),
     "network at a place": (described(_no_convolution), "its networks of groups cannot be right"),
     "unknown kind": (described(_unknown_kind), "'neural' is unknown"),
-    "huge array": (described(_huge_array), "an array ends after the data does"),
+    "huge array": (described(_huge_array), "larger than the data"),
     "description": (changed({DESCRIPTION: b"[1, 2"}), "is no JSON"),
     "other description": (changed({DESCRIPTION: b"[1, 2]"}), "the entropy model is damaged"),
+    "slope as an array": (described(_slope_as_array), "cannot be right"),
+    "fractional weight": (with_arrays("hyper_synthesis.0.weight", "float64", 5.5), "cannot be right"),
+    "overlapping arrays": (described(_overlapping), "larger than the data"),
     "deep description": (changed({DESCRIPTION: b"[" * 500_000}), "is no JSON"),
     "deep manifest": (_with_manifest(b"[" * 500_000), "is not a model file"),
     "manifest": (_with_manifest(b"{}"), "is not a model file"),

@@ -9,6 +9,7 @@ from torch import nn
 
 from compass.entropy import operations as exact
 from compass.entropy.hyperprior import HyperpriorModel
+from compass.errors import InputError
 from compass.model.predictor import Predictor
 from compass.nets.exact_by_torch import run_by_torch
 from compass.nets.liff import LIFF
@@ -60,7 +61,6 @@ def test_transforms_of_a_whole_model(tiny_net, exported_model, conditional):
 
 
 def test_networks_are_not_made_with_a_negative_number_of_threads():
-    from compass.errors import InputError
     from compass.model.runtime import Network
 
     with pytest.raises(InputError, match="-1 threads are impossible"):
@@ -100,3 +100,12 @@ def test_a_separable_prediction_in_bands_is_the_whole_one(monkeypatch):
         whole = predict(lower, size)
         monkeypatch.setattr("compass.model.predictor._BAND_PIXELS", 1)
         assert np.allclose(predict(lower, size), whole, atol=1e-6)
+
+
+def test_latents_that_are_too_large_are_refused(exported_model):
+    codec = exported_model.base
+    y = np.zeros((codec.entropy_model.channels, 2, 2), np.float32)
+    for value in (2e6, 1e30, np.inf, np.nan):
+        y[0, 0, 0] = value
+        with pytest.raises(InputError, match="too large to be coded"):
+            codec.entropy_model.encode(y, np.zeros((codec.entropy_model.hyper_channels, 1, 1), np.float32), 96)

@@ -16,6 +16,8 @@ from compass.entropy.tables import PRECISION, FrequencyTable
 from compass.errors import FormatError, InputError
 
 _CLASSES = 22  # bit lengths of escaped values
+_LIMIT = 1 << 20  # of a symbol's magnitude
+_TOO_LARGE = "a latent value is too large to be coded"
 _Symbols = NDArray[np.int32]
 _models: WeakKeyDictionary[FrequencyTable, object] = WeakKeyDictionary()
 
@@ -27,6 +29,13 @@ def ideal_bits(values: NDArray[np.integer], table: FrequencyTable) -> float:
     total = float(np.sum(PRECISION - np.log2(table.frequencies[index])))
     classes, _ = _split_escapes(values[~inside], table.reach)
     return total + float(np.sum(np.log2(_CLASSES) + classes))
+
+
+def rounded(values: NDArray[np.floating]) -> _Symbols:
+    """Values rounded to symbols. Raises InputError if one is not finite, or too large to be coded."""
+    if not np.all(np.abs(values) < _LIMIT - 1):
+        raise InputError(_TOO_LARGE)
+    return np.rint(values).astype(np.int32)
 
 
 class Encoder:
@@ -95,8 +104,8 @@ class Decoder:
 
 def _split_escapes(values: NDArray[np.integer], reach: int) -> tuple[_Symbols, _Symbols]:
     """Bit class c and the c low bits of each escaped value: sign folded in, then offset to 2^c - 1 + rest."""
-    if values.size and np.abs(values.astype(np.int64)).max() >= 1 << 20:
-        raise InputError("a latent value is too large to be coded")
+    if values.size and np.abs(values.astype(np.int64)).max() >= _LIMIT:
+        raise InputError(_TOO_LARGE)
     folded = 2 * (np.abs(values.astype(np.int64)) - reach - 1) + (values < 0)
     classes = np.frexp((folded + 1).astype(np.float64))[1] - 1
     rest = folded + 1 - (np.int64(1) << classes.astype(np.int64))

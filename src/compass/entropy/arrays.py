@@ -40,6 +40,8 @@ def unpack_arrays(index: Any, content: bytes) -> dict[str, NDArray[Any]]:
     Raises ModelError if the two do not fit, or if a number is not finite.
     """
     try:
+        if sum(prod(entry["shape"]) * np.dtype(entry["type"]).itemsize for entry in index.values()) > len(content):
+            raise ValueError("they are larger than the data")
         return {name: _unpack(entry, content) for name, entry in index.items()}
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"the arrays of the model are damaged: {error}") from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compass.entropy.ans import Decoder, Encoder
+from compass.entropy.ans import Decoder, Encoder, rounded
 from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Parts, Size
 from compass.entropy.operations import Integers, to_float
 from compass.entropy.tables import FrequencyTable
@@ -35,7 +35,7 @@ class FactorizedModel(EntropyModel):
     def encode(
         self, y: Floats, z: Floats | None, quality_code: int, context: DecodedLatent | None = None
     ) -> EncodedLatent:
-        symbols = np.rint(y - self._centre(quality_code)).astype(np.int32)
+        symbols = rounded(y - self._centre(quality_code))
         encoder = Encoder()
         for channel, table in zip(symbols, self._tables_near(quality_code), strict=True):
             encoder.put(channel, table)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compass.entropy import operations
-from compass.entropy.ans import Decoder, Encoder
+from compass.entropy.ans import Decoder, Encoder, rounded
 from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Parts, Size, Symbols, hyper_size
 from compass.entropy.operations import ACTIVATION_BITS, Integers, Operation, to_float
 from compass.entropy.quality import interpolate_exact
@@ -84,13 +84,13 @@ class HyperpriorModel(EntropyModel):
         self, y: Floats, z: Floats | None, quality_code: int, context: DecodedLatent | None = None
     ) -> EncodedLatent:
         assert z is not None
-        hyper_symbols = np.rint(z - to_float(self.medians)[:, None, None]).astype(np.int32)
+        hyper_symbols = rounded(z - to_float(self.medians)[:, None, None])
         encoder = Encoder()
         for channel, table in zip(hyper_symbols, self.z_tables, strict=True):
             encoder.put(channel, table)
 
         def put(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
-            symbols = np.rint(y[channels, mask] - means).astype(np.int32)
+            symbols = rounded(y[channels, mask] - means)
             order, counts = _by_level(levels)
             parts = np.split(symbols.ravel()[order], np.cumsum(counts)[:-1])
             for part, table in zip(parts, self.y_tables, strict=True):

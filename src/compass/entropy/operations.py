@@ -28,6 +28,7 @@ ACTIVATION_BITS = 10  # an activation a stands for a / 2^10
 WEIGHT_BITS = 14
 ACTIVATION_LIMIT = 2**23  # activations saturate here
 _ACCUMULATOR_LIMIT = 2**53
+_MAX_KERNEL = 9  # rows and columns: what a file may ask of a decoder is bounded
 
 
 class Operation(ABC):
@@ -207,7 +208,12 @@ def output_shape(operations: Sequence[Operation], shape: Shape) -> Shape:
 def _check_kernel(weight: Exact, bias: Exact, inputs: int, channels: int) -> int:
     """Output channels of a kernel whose axis `inputs` is of the input channels. Raises ValueError if it is none."""
     fits = weight.ndim == 4 and weight.shape[inputs] == channels and weight.shape[2] == weight.shape[3]
-    if not fits or weight.shape[2] % 2 == 0 or bias.shape != (weight.shape[1 - inputs],):
+    if (
+        not fits
+        or weight.shape[2] % 2 == 0
+        or weight.shape[2] > _MAX_KERNEL
+        or bias.shape != (weight.shape[1 - inputs],)
+    ):
         raise ValueError(f"a kernel of shape {weight.shape} does not fit {channels} channels")
     return weight.shape[1 - inputs]
 

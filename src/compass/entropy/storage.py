@@ -139,7 +139,8 @@ def _log_gain(arrays: Arrays) -> NDArray[np.float64]:
 
 def _fixed_point(arrays: Arrays, name: str) -> Integers:
     array = arrays[name]
-    _require(array.dtype == np.int64 and bool(np.all(np.abs(array) <= operations.ACTIVATION_LIMIT)), name)
+    limit = operations.ACTIVATION_LIMIT
+    _require(array.dtype == np.int64 and bool(np.all((-limit <= array) & (array <= limit))), name)
     return array
 
 
@@ -172,7 +173,14 @@ def _unpack_operations(name: str, described: Sequence[Description], arrays: Arra
         values: dict[str, Any] = {}
         for field in dataclasses.fields(operation):  # type: ignore[arg-type]
             stored = arrays.get(f"{name}.{i}.{field.name}")
-            values[field.name] = int(entry[field.name]) if stored is None else stored.astype(np.float64)
+            if field.type == "int":
+                values[field.name] = entry[field.name]
+                _require(type(values[field.name]) is int, f"{name}.{i}.{field.name}")
+                continue
+            if stored is None:
+                raise KeyError(f"{name}.{i}.{field.name}")
+            _require(stored.dtype == np.int64, f"{name}.{i}.{field.name}")
+            values[field.name] = stored.astype(np.float64)
         steps.append(operation(**values))
     return steps
 
@@ -187,6 +195,7 @@ def _pack_tables(name: str, tables: Sequence[FrequencyTable]) -> dict[str, NDArr
 
 def _unpack_tables(arrays: Arrays, name: str) -> list[FrequencyTable]:
     frequencies, lengths = arrays[f"{name}_frequencies"], arrays[f"{name}_lengths"]
+    _require(frequencies.dtype == lengths.dtype == np.int64, "tables")
     _require(frequencies.ndim == lengths.ndim == 1 and np.all(lengths >= 2), "tables")
     _require(int(lengths.sum()) == len(frequencies), "tables")
     return [FrequencyTable(part) for part in np.split(frequencies, np.cumsum(lengths)[:-1])]

@@ -164,11 +164,12 @@ class _Checker:
             raise ValueError("it holds weights that are not finite")
 
     def _text(self, data: int | memoryview, wanted: int) -> str:
-        """A text field of a message, empty if it is missing."""
+        """A text field of a message, empty if it is missing; of several the last counts, as for the runtime."""
+        text = ""
         for number, value in self._fields(_message(data)):
             if number == wanted:
-                return bytes(_message(value)).decode(errors="replace")
-        return ""
+                text = bytes(_message(value)).decode(errors="replace")
+        return text
 
     def _fields(self, data: memoryview) -> Iterator[Field]:
         """All fields of a message. Raises ValueError or IndexError if it is none, or if they are too many."""

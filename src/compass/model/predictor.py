@@ -42,7 +42,7 @@ class Predictor:
     def _separable(
         self, lower: Floats, size: tuple[int, int], feeds: dict[str, NDArray[Any]], grids: Sequence[AxisGrid]
     ) -> Floats:
-        """Coefficients are made in bands of rows of the lower image, so that memory stays bounded."""
+        """Coefficients are made in bands of rows of the lower image: no more of them at once than a few rows need."""
         height, width = lower.shape[1:]
         columns: list[tuple[Block, Weights]] = []
         prediction = np.empty((3, *size), np.float32)
@@ -56,7 +56,10 @@ class Predictor:
             for block in band:
                 weights = weights_of(block, grids[0], row_taps, height)
                 part = coefficients[0, :, block.inputs.start - first : block.inputs.stop - first]
-                prediction[:, block.outputs] = enlarge(lower[:, block.inputs], part, weights, columns)
+                with np.errstate(all="ignore"):  # what is wrong shows below
+                    prediction[:, block.outputs] = enlarge(lower[:, block.inputs], part, weights, columns)
+        if not np.isfinite(prediction).all():
+            raise ModelError("the model's predictor yields numbers that are not finite")
         return prediction
 
     def _outputs(self, feeds: dict[str, NDArray[Any]], size: tuple[int, int]) -> list[NDArray[Any]]:

@@ -38,7 +38,7 @@ class Weights(NamedTuple):
 
 def blocks_of(grid: AxisGrid, size: int) -> list[Block]:
     """An axis of `size` inputs in blocks of at most `_BLOCK` outputs, in order."""
-    neighbours = _neighbours(grid, size)
+    neighbours = _neighbours(grid.nearest, size)
     blocks = []
     for start in range(0, len(neighbours), _BLOCK):
         outputs = slice(start, min(start + _BLOCK, len(neighbours)))
@@ -56,12 +56,12 @@ def weights_of(block: Block, grid: AxisGrid, taps: Floats, size: int) -> Weights
     cubic = np.zeros((len(row), count), np.float32)  # at an edge several of the positions are one
     np.add.at(cubic, (row, grid.cubic_index[outputs] - first), grid.cubic_weight[outputs])
     weights = np.zeros((len(row), count, rank), np.float32)
-    np.add.at(weights, (row, _neighbours(grid, size)[outputs] - first), taps[outputs].reshape(-1, 3, rank))
+    np.add.at(weights, (row, _neighbours(grid.nearest[outputs], size) - first), taps[outputs].reshape(-1, 3, rank))
     return Weights(cubic, np.ascontiguousarray(weights.transpose(0, 2, 1)))
 
 
-def _neighbours(grid: AxisGrid, size: int) -> NDArray[np.int64]:
-    return np.clip(grid.nearest[:, None] + np.arange(-1, 2), 0, size - 1)
+def _neighbours(nearest: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    return np.clip(nearest[:, None] + np.arange(-1, 2), 0, size - 1)
 
 
 def enlarge(lower: Floats, coefficients: Floats, rows: Weights, columns: Sequence[tuple[Block, Weights]]) -> Floats:

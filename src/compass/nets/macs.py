@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import Codec, CompassNet
+from compass.nets.predictor import SeparablePredictor
 
 
 def count_macs(function: Callable[[], Any]) -> int:
@@ -30,12 +31,12 @@ def _elementwise(*_: Any, out_shape: Any, **__: Any) -> int:
 
 
 def decode_macs(codec: Codec, height: int, width: int) -> int:
-    """g_s, and of a hyperprior codec h_s, for an image of this size."""
+    """g_s, and of a hyperprior codec h_s and the context, for an image of this size."""
     y = torch.zeros(1, codec.latent_channels, -(-height // 16), -(-width // 16))
     macs = count_macs(lambda: codec.g_s(y, *_context(codec, height, width)))
     if isinstance(codec, HyperpriorCodec):
         z = torch.zeros(1, codec.hyper_channels, -(-y.shape[2] // 4), -(-y.shape[3] // 4))
-        macs += count_macs(lambda: codec.h_s(z))
+        macs += count_macs(lambda: codec.gaussian(torch.zeros_like(y), z, 0.0))
     return macs
 
 
@@ -52,8 +53,17 @@ def _context(codec: Codec, height: int, width: int) -> list[Tensor]:
 
 
 def predict_macs(net: CompassNet, height: int, width: int, ratio: float) -> int:
-    """Prediction of a layer of this size from one that is `ratio` times smaller."""
+    """Prediction of a layer of this size from one that is `ratio` times smaller.
+
+    Of a separable predictor the products with weights that are not zero: a decoder that makes small matrices of them
+    multiplies more often, in less time.
+    """
     lower = torch.zeros(1, 3, round(height / ratio), round(width / ratio))
+    predictor = net.predictor
+    if isinstance(predictor, SeparablePredictor):
+        taps = 3 * predictor.rank
+        rows = height * lower.shape[3] * (taps * 3 * predictor.rank + 4 * 3)
+        return count_macs(lambda: predictor.coefficients(lower)) + rows + height * width * 3 * (taps + 4)
     return count_macs(lambda: net.predict(lower, (height, width)))
 
 

@@ -86,11 +86,13 @@ class SeparablePredictor(nn.Module):
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
         rank, (h, w) = self.rank, x.shape[2:]
-        k = self.coefficients(x).reshape(-1, rank, rank * 3, h, w).transpose(1, 2)
-        k = self._filters(rows, h).flatten(1) @ k.reshape(-1, rank * 3, rank * h, w)  # summed over t and i
-        k = k.reshape(-1, rank, 3, k.shape[2], w).permute(0, 2, 3, 1, 4).flatten(3)  # [B, 3, H, rank * w]
-        correction = k @ self._filters(columns, w).flatten(1).T
-        return _cubic_matrix(rows, h) @ x @ _cubic_matrix(columns, w).T + correction
+        k = self.coefficients(x).float().reshape(-1, rank, rank * 3, h, w).transpose(1, 2)
+        row_filters, column_filters = self._filters(rows, h), self._filters(columns, w)
+        with torch.autocast(x.device.type, enabled=False):  # the decoder's products are in fp32
+            k = row_filters.flatten(1) @ k.reshape(-1, rank * 3, rank * h, w)  # summed over t and i
+            k = k.reshape(-1, rank, 3, k.shape[2], w).permute(0, 2, 3, 1, 4).flatten(3)  # [B, 3, H, rank * w]
+            correction = k @ column_filters.flatten(1).T
+            return _cubic_matrix(rows, h) @ x.float() @ _cubic_matrix(columns, w).T + correction
 
     def coefficients(self, x: Tensor) -> Tensor:
         """K of x [B, 3, h, w]: [B, rank * rank * 3, h, w], i first, then j, then the colour."""
@@ -103,10 +105,11 @@ class SeparablePredictor(nn.Module):
 
     def _filters(self, axis: AxisTensors, size: int) -> Tensor:
         """Taps of an axis as weights on its input pixels: [out, rank, size]."""
-        taps = self.position_taps(axis.phase, axis.log_ratio).reshape(-1, 3, self.rank)
+        taps = self.position_taps(axis.phase, axis.log_ratio).float().reshape(-1, 3, self.rank)
         shifts = torch.arange(-1, 2, device=taps.device)
         seen = (axis.nearest[:, None] + shifts).clamp(0, size - 1)  # [out, 3]
-        return torch.einsum("yti,ytn->yin", taps, F.one_hot(seen, size).to(taps.dtype))
+        with torch.autocast(taps.device.type, enabled=False):
+            return torch.einsum("yti,ytn->yin", taps, F.one_hot(seen, size).float())
 
 
 def _cubic_matrix(axis: AxisTensors, size: int) -> Tensor:

@@ -81,7 +81,7 @@ def round_weights(net: nn.Module) -> None:
                     raise InputError(f"the weight {name} is too large for half precision")
             elif parameter.ndim == 4:
                 _, exponent = torch.frexp(parameter.abs().max())
-                unit = torch.ldexp(torch.ones(()), exponent - _KERNEL_BITS)
+                unit = torch.ldexp(torch.ones(()), exponent - _KERNEL_BITS).clamp(min=2.0**-operations.WEIGHT_BITS)
                 limit = 2.0**_KERNEL_BITS - 1  # so that rounding again changes nothing
                 parameter.copy_(torch.round(parameter / unit).clamp(-limit, limit) * unit)
 

@@ -87,7 +87,10 @@ def load_parts(net: nn.Module, starts: list[str]) -> None:
             raise InputError(f"{path} cannot be loaded: {reason}") from None
         prefix = f"{source or target}." if target else ""
         part = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        module = net.get_submodule(target or "")
+        try:
+            module = net.get_submodule(target or "")
+        except AttributeError:
+            raise InputError(f"the profile has no {target}") from None
         if not _load(module, part):
             raise InputError(f"{path} holds weights of another profile")
         if target == "residual" and source == "base":

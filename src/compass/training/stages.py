@@ -229,9 +229,9 @@ class LayersStage(Stage):
 
 
 def _dyadic(x: Tensor) -> list[Tensor]:
-    """An image [B, 3, H, W] at a quarter, at half and at its own size."""
+    """An image [B, 3, H, W] at a quarter and at half of its size, rounded up, and at its own."""
     h, w = x.shape[2:]
-    return [reduce(x, (h // 4, w // 4)), reduce(x, (h // 2, w // 2)), x]
+    return [reduce(x, (-(-h // 4), -(-w // 4))), reduce(x, (-(-h // 2), -(-w // 2))), x]
 
 
 def draw_ratio(rng: np.random.Generator) -> float:
