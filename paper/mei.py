@@ -25,8 +25,8 @@ from compass.entropy import quality as quality_scale
 from compass.entropy.latent import EntropyModel, Floats
 from compass.errors import InputError
 from compass.evaluation.codecs.contract import ImageResult, LayerResult, Settings, timed
-from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.layered import Codec
 from compass.nets.mei import LAYERS, MeiNet
 from compass.nets.profiles import PEERS
 from compass.picture.pyramid import Pixels
@@ -101,8 +101,7 @@ class MeiCodec:
         table = [LayerData(*size, code, layer.payload) for size, layer in zip(coded_as, layers, strict=True)]
         header = container.read_header(container.write(b"Mei ", "RGB", table))
         whole = sum(layer.seconds for layer in layers)  # of decoding, which was done on the way
-        results = []
-        start, decoding = 0, 0.0
+        results, start = [], 0
         for k, size in zip(doublings, sizes, strict=True):
             end = header.span(k)[1]
             decoding = sum(layer.seconds for layer in layers[: k + 1])
@@ -118,7 +117,7 @@ class MeiCodec:
         with torch.no_grad():
             for k, (image, model) in enumerate(zip(pyramid, models, strict=False)):
                 codec = net.layers[k]
-                assert isinstance(codec, FactorizedCodec | HyperpriorCodec)
+                assert isinstance(codec, Codec)
                 y = codec.g_a(torch.from_numpy(to_planes(image))[None])
                 (prediction, enlarged), below = timed(partial(net.from_lower, k, lower, y.shape))
                 scaled: Floats = (y - prediction)[0].numpy() * model.gain(code)
@@ -129,7 +128,7 @@ class MeiCodec:
                 decoded, seconds = timed(partial(model.decode, coded.payload, (y.shape[2], y.shape[3]), code))
                 assert np.array_equal(decoded.values, coded.decoded.values)
                 values = torch.from_numpy((decoded.values / model.gain(code)).astype(np.float32))[None] + prediction
-                lower = values if enlarged is None else torch.cat((enlarged, values), 1)
+                lower = net.latent(values, enlarged)
                 planes, more = timed(partial(codec.g_s, lower))
                 height, width = image.shape[:2]
                 decoded_image = finish_layer(planes[0, :, :height, :width].numpy(), "RGB")

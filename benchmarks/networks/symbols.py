@@ -78,8 +78,8 @@ def compare_layers(model: Model, net: CompassNet, targets: list[Pixels], code: i
         ours, theirs = codec_of(model, below), net.base if below is None else net.residual
         assert isinstance(theirs, HyperpriorCodec)
         encoded = ours.encode(ours.analyse(planes, prediction), size, code, prediction, latent_of(below))
-        compare(ours.entropy_model, theirs, encoded.latent, planes, prediction, code, totals)
-        below = DecodedLayer(finish_layer(encoded.planes, "RGB"), encoded.latent)
+        compare(ours.entropy_model, theirs, encoded.decoded, planes, prediction, code, totals)
+        below = DecodedLayer(finish_layer(encoded.synthesise(), "RGB"), encoded.decoded)
 
 
 def compare(

@@ -9,13 +9,14 @@ from torch import nn
 
 from compass.entropy import operations as exact
 from compass.entropy.hyperprior import HyperpriorModel
-from compass.errors import InputError
+from compass.errors import InputError, ModelError
 from compass.model.predictor import Predictor
 from compass.nets.exact_by_torch import run_by_torch
 from compass.nets.liff import LIFF
 from compass.nets.liif import LIIF
 from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
-from compass.training.export import predictor_graph
+from compass.nets.profiles import PROFILES
+from compass.training.export import hyperprior_model, predictor_graph, round_weights
 
 
 @pytest.mark.parametrize("make", [LIFF, LIIF, SeparablePredictor, BicubicPredictor])
@@ -52,12 +53,12 @@ def test_transforms_of_a_whole_model(tiny_net, exported_model, conditional):
     assert np.allclose(ours, y[0].numpy(), atol=1e-4)
     assert np.allclose(hyper, z[0].numpy(), atol=1e-4)
     coded = codec.encode(unscaled, (37, 50), 64, context)
-    differ = np.abs(coded.latent.values - quantised[0].numpy()) > 0.1
+    differ = np.abs(coded.decoded.values - quantised[0].numpy()) > 0.1
     assert differ.mean() < 0.01  # a symbol on the edge may round the other way
     with torch.no_grad():
-        expected = net.g_s(torch.from_numpy(coded.latent.values)[None] / net.gain(quality), *seen)[0, :, :37, :50]
-    assert np.allclose(coded.planes, expected.numpy() + (context if conditional else 0), atol=1e-4)
-    assert np.array_equal(codec.decode(coded.payload, (37, 50), 64, context)[0], coded.planes)
+        expected = net.g_s(torch.from_numpy(coded.decoded.values)[None] / net.gain(quality), *seen)[0, :, :37, :50]
+    assert np.allclose(coded.synthesise(), expected.numpy() + (context if conditional else 0), atol=1e-4)
+    assert np.array_equal(codec.decode(coded.payload, (37, 50), 64, context)[0], coded.synthesise())
 
 
 def test_networks_are_not_made_with_a_negative_number_of_threads():
@@ -109,3 +110,37 @@ def test_latents_that_are_too_large_are_refused(exported_model):
         y[0, 0, 0] = value
         with pytest.raises(InputError, match="too large to be coded"):
             codec.entropy_model.encode(y, np.zeros((codec.entropy_model.hyper_channels, 1, 1), np.float32), 96)
+
+
+def test_finite_outputs_whose_products_are_not(exported_model, monkeypatch):
+    predict = exported_model.predict
+    outputs = predict.network.run
+
+    def huge(feeds):
+        return [np.full_like(output, 3e38) for output in outputs(feeds)]
+
+    monkeypatch.setattr(predict.network, "run", huge)
+    with pytest.raises(ModelError, match="predictor yields numbers that are not finite"):
+        predict(np.full((3, 8, 8), 0.5, np.float32), (16, 16))
+
+
+def test_rounded_weights_are_those_of_the_file_and_stay():
+    """Weights of every size, the smallest and the largest ones too."""
+    torch.manual_seed(0)
+    net = PROFILES["tiny"].build()
+    with torch.no_grad():
+        for i, parameter in enumerate(net.parameters()):
+            parameter.mul_(10.0 ** (i % 9 - 6))
+        net.base.h_s[0].weight.fill_(0.9999)
+        net.base.h_s[3].weight.zero_()
+    round_weights(net)
+    once = {name: parameter.clone() for name, parameter in net.named_parameters()}
+    round_weights(net)
+    assert all(torch.equal(once[name], parameter) for name, parameter in net.named_parameters())
+    modules = [net.base.h_s, *(context.scales for context in net.base.context.contexts if context.scales)]
+    model = hyperprior_model(net.base)
+    networks = [model.hyper_synthesis, *(group.scales for group in model.groups if group.scales)]
+    for module, network in zip(modules, networks, strict=True):
+        for layer, operation in zip(module, network, strict=True):
+            if isinstance(layer, nn.Conv2d):
+                assert np.array_equal(operation.weight, layer.weight.detach().double().numpy() * 2**exact.WEIGHT_BITS)

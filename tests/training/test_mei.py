@@ -11,8 +11,8 @@ from compass.nets.mei import MeiNet
 from compass.nets.profiles import PEERS
 from compass.training.device import open_device
 from compass.training.klt import start_from_klt
-from compass.training.run import build, make_trainer
-from compass.training.stages import reduce
+from compass.training.run import build, load_parts, make_trainer
+from compass.training.stages import LayersStage, reduce
 from tests.training.test_training import make_run
 
 
@@ -81,3 +81,16 @@ def test_stages_that_are_not_there(profile, stage, crops_folder, tmp_path):
 def test_it_makes_no_files():
     with pytest.raises(InputError, match="'tiny-mei' makes no files"):
         build("tiny-mei")
+
+
+def test_pictures_of_any_size_validate():
+    stage = LayersStage(MeiNet(12).eval(), 64, 2)
+    for sides in ((33, 66), (66, 33), (97, 131), (67, 64), (16, 200)):
+        with torch.no_grad():
+            assert stage.validate([torch.rand(1, 3, *sides)])["cost"] > 0
+
+
+def test_a_peer_has_no_parts_to_start_from(tmp_path):
+    torch.save({}, tmp_path / "weights.pt")
+    with pytest.raises(InputError, match="the profile has no base"):
+        load_parts(MeiNet(12), [f"base={tmp_path / 'weights.pt'}"])

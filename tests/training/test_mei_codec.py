@@ -61,7 +61,8 @@ def test_the_command(weights, parrots, tmp_path):
     from typer.testing import CliRunner
 
     (tmp_path / "pictures").mkdir()
-    parrots.resize((64, 48)).save(tmp_path / "pictures" / "a.png")
+    for size in ((64, 48), (101, 66)):  # also sides that cannot be halved twice
+        parrots.resize(size).save(tmp_path / "pictures" / f"{size[0]}.png")
     out = tmp_path / "mei.json"
     arguments = ["mei", str(weights), str(tmp_path / "pictures"), "--profile", "tiny-mei", "--out", str(out)]
     result = CliRunner().invoke(app, arguments)

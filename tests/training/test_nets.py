@@ -19,7 +19,7 @@ from compass.nets.liff import LIFF, unfold_features
 from compass.nets.liif import LIIF
 from compass.nets.macs import kmac_per_pixel
 from compass.nets.paper import paper_transforms
-from compass.nets.predictor import BicubicPredictor, axis_tensors
+from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
 from compass.training.run import build
 
 
@@ -220,3 +220,17 @@ def test_gdn_in_training_is_gdn(inverse):
     ):
         assert torch.allclose(a, b)
     assert torch.autograd.gradcheck(gdn, x)
+
+
+@pytest.mark.parametrize("make", [SeparablePredictor, BicubicPredictor])
+def test_resampling_is_in_single_precision_under_autocast(make):
+    """What starts as bicubic interpolation is that, to far below a grey level, in bf16 training too."""
+    torch.manual_seed(0)
+    predictor, x = make(), torch.rand(1, 3, 24, 20)
+    axes = axis_tensors(24, 50), axis_tensors(20, 37)
+    with torch.no_grad():
+        expected = BicubicPredictor()(x, *axes)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = predictor(x, *axes)
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, expected, atol=1e-5)

@@ -41,7 +41,7 @@ class EncodedLayer:
     @cached_property
     def decoded(self) -> DecodedLayer:
         """What a decoder will hold."""
-        return DecodedLayer(finish_layer(self.encoded.planes, self.colour), self.encoded.latent)
+        return DecodedLayer(finish_layer(self.encoded.synthesise(), self.colour), self.encoded.decoded)
 
     @property
     def pixels(self) -> Pixels:

@@ -63,11 +63,9 @@ class HyperpriorModel(EntropyModel):
             "thresholds": self.thresholds,
             "medians": self.medians,
         }
-        networks = {"hyper_synthesis": self.hyper_synthesis}
         if self.groups:
             arrays |= {"groups": np.array([model.group for model in self.groups]), "magnitudes": self.magnitudes}
-        for name, network in self.context_networks().items():
-            networks[name] = network
+        networks = {"hyper_synthesis": self.hyper_synthesis} | self.context_networks()
         return Parts(arrays, {"z": self.z_tables, "y": self.y_tables}, networks)
 
     def context_networks(self) -> dict[str, Network]:

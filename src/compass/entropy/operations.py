@@ -74,12 +74,12 @@ class Convolution(Operation):
         out, _, k, _ = self.weight.shape
         height, width = x.shape[1:]
         padded = np.pad(x, ((0, 0), (k // 2,) * 2, (k // 2,) * 2)) if k > 1 else x
-        total = self.bias[:, None]
+        total: Exact | float = 0.0
         for dy in range(k):
             for dx in range(k):
                 part = padded[:, dy + first[0] : dy + height : step, dx + first[1] : dx + width : step]
-                total = total + self.weight[:, :, dy, dx] @ part.reshape(len(x), -1)
-        return _rescale(total.reshape(out, *part.shape[1:]))
+                total += self.weight[:, :, dy, dx] @ part.reshape(len(x), -1)
+        return _rescale((total + self.bias[:, None]).reshape(out, *part.shape[1:]))
 
     def output_shape(self, shape: Shape) -> Shape:
         out = _check_kernel(self.weight, self.bias, inputs=1, channels=shape[0])
@@ -195,7 +195,7 @@ def run(operations: Sequence[Operation], x: Integers, place: Place | None = None
 def check_range(operations: Sequence[Operation]) -> None:
     """Raises OverflowError if any accumulator of any input could leave the exact range of float64."""
     if any(not operation.reach < _ACCUMULATOR_LIMIT / 2 for operation in operations):
-        raise OverflowError("a weight of the hyper-synthesis is too large for exact arithmetic")
+        raise OverflowError("a weight of an integer network is too large for exact arithmetic")
 
 
 def output_shape(operations: Sequence[Operation], shape: Shape) -> Shape:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from compass.entropy.latent import Floats
 from compass.errors import ModelError
 from compass.model.runtime import Network
-from compass.model.separable import Block, Weights, blocks_of, enlarge, weights_of
+from compass.model.separable import Block, blocks_of, enlarge, weights_of
 from compass.picture.coordinates import AxisGrid, axis_grid
 
 SEPARABLE_OUTPUTS = ("coefficients", "rows_taps", "columns_taps")
@@ -37,14 +37,18 @@ class Predictor:
             feeds[f"{name}_log_ratio"] = np.array([np.log(large / small)], np.float32)
         if self.network.signature.outputs != SEPARABLE_OUTPUTS:
             return self.network(feeds | {"x": lower[None]}, (3, *size))
-        return self._separable(lower, size, feeds, grids)
+        with np.errstate(all="ignore"):  # what is wrong shows in the result
+            prediction = self._separable(lower, size, feeds, grids)
+        if not np.isfinite(prediction).all():
+            raise ModelError("the model's predictor yields numbers that are not finite")
+        return prediction
 
     def _separable(
         self, lower: Floats, size: tuple[int, int], feeds: dict[str, NDArray[Any]], grids: Sequence[AxisGrid]
     ) -> Floats:
         """Coefficients are made in bands of rows of the lower image: no more of them at once than a few rows need."""
         height, width = lower.shape[1:]
-        columns: list[tuple[Block, Weights]] = []
+        columns: list[tuple[Block, Floats]] = []
         prediction = np.empty((3, *size), np.float32)
         for band in _bands(blocks_of(grids[0], height), _BAND_PIXELS // width):
             first = max(0, band[0].inputs.start - _MARGIN) & ~1  # the network works on pairs of rows
@@ -52,14 +56,11 @@ class Predictor:
             coefficients, row_taps, column_taps = self._outputs(feeds | {"x": lower[None, :, first:last]}, size)
             if not columns:
                 blocks = blocks_of(grids[1], width)
-                columns = [(block, weights_of(block, grids[1], column_taps, width)) for block in blocks]
+                columns = [(block, weights_of(block, grids[1], column_taps).joined()) for block in blocks]
             for block in band:
-                weights = weights_of(block, grids[0], row_taps, height)
+                weights = weights_of(block, grids[0], row_taps)
                 part = coefficients[0, :, block.inputs.start - first : block.inputs.stop - first]
-                with np.errstate(all="ignore"):  # what is wrong shows below
-                    prediction[:, block.outputs] = enlarge(lower[:, block.inputs], part, weights, columns)
-        if not np.isfinite(prediction).all():
-            raise ModelError("the model's predictor yields numbers that are not finite")
+                prediction[:, block.outputs] = enlarge(lower[:, block.inputs], part, weights, columns)
         return prediction
 
     def _outputs(self, feeds: dict[str, NDArray[Any]], size: tuple[int, int]) -> list[NDArray[Any]]:

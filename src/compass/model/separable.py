@@ -27,6 +27,7 @@ class Block(NamedTuple):
 
     outputs: slice
     inputs: slice
+    near: NDArray[np.int64]  # [outputs, 3], the nearest input position and its neighbours
 
 
 class Weights(NamedTuple):
@@ -35,19 +36,23 @@ class Weights(NamedTuple):
     cubic: Floats  # [outputs, inputs]
     taps: Floats  # [outputs, rank, inputs]
 
+    def joined(self) -> Floats:
+        """[(rank + 1) * inputs, outputs]: of the taps, then of the bicubic kernel."""
+        return np.concatenate((self.taps, self.cubic[:, None]), axis=1).reshape(len(self.cubic), -1).T
+
 
 def blocks_of(grid: AxisGrid, size: int) -> list[Block]:
     """An axis of `size` inputs in blocks of at most `_BLOCK` outputs, in order."""
-    neighbours = _neighbours(grid.nearest, size)
     blocks = []
-    for start in range(0, len(neighbours), _BLOCK):
-        outputs = slice(start, min(start + _BLOCK, len(neighbours)))
-        seen = np.concatenate((neighbours[outputs], grid.cubic_index[outputs]), axis=1)
-        blocks.append(Block(outputs, slice(int(seen.min()), int(seen.max()) + 1)))
+    for start in range(0, len(grid.nearest), _BLOCK):
+        outputs = slice(start, min(start + _BLOCK, len(grid.nearest)))
+        near = np.clip(grid.nearest[outputs, None] + np.arange(-1, 2), 0, size - 1)
+        seen = np.concatenate((near, grid.cubic_index[outputs]), axis=1)
+        blocks.append(Block(outputs, slice(int(seen.min()), int(seen.max()) + 1), near))
     return blocks
 
 
-def weights_of(block: Block, grid: AxisGrid, taps: Floats, size: int) -> Weights:
+def weights_of(block: Block, grid: AxisGrid, taps: Floats) -> Weights:
     """taps: [outputs of the axis, 3 * rank], of the nearest input position and its neighbours."""
     first, count = block.inputs.start, block.inputs.stop - block.inputs.start
     outputs = block.outputs
@@ -56,18 +61,14 @@ def weights_of(block: Block, grid: AxisGrid, taps: Floats, size: int) -> Weights
     cubic = np.zeros((len(row), count), np.float32)  # at an edge several of the positions are one
     np.add.at(cubic, (row, grid.cubic_index[outputs] - first), grid.cubic_weight[outputs])
     weights = np.zeros((len(row), count, rank), np.float32)
-    np.add.at(weights, (row, _neighbours(grid.nearest[outputs], size) - first), taps[outputs].reshape(-1, 3, rank))
+    np.add.at(weights, (row, block.near - first), taps[outputs].reshape(-1, 3, rank))
     return Weights(cubic, np.ascontiguousarray(weights.transpose(0, 2, 1)))
 
 
-def _neighbours(nearest: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    return np.clip(nearest[:, None] + np.arange(-1, 2), 0, size - 1)
-
-
-def enlarge(lower: Floats, coefficients: Floats, rows: Weights, columns: Sequence[tuple[Block, Weights]]) -> Floats:
+def enlarge(lower: Floats, coefficients: Floats, rows: Weights, columns: Sequence[tuple[Block, Floats]]) -> Floats:
     """The rows [3, rows, W] of the prediction that see the rows `lower` [3, n, w].
 
-    coefficients: [rank * rank * 3, n, w]; columns: the whole axis.
+    coefficients: [rank * rank * 3, n, w]; columns: the blocks of the whole axis, with their joined weights.
     """
     count, rank, seen = rows.taps.shape
     width = lower.shape[2]
@@ -78,8 +79,7 @@ def enlarge(lower: Floats, coefficients: Floats, rows: Weights, columns: Sequenc
     image = lower.transpose(1, 0, 2).reshape(seen, -1)
     expanded[:, :, rank] = (rows.cubic @ image).reshape(count, _COLOURS, width)
     out = np.empty((_COLOURS, count, columns[-1][0].outputs.stop), np.float32)
-    for block, weights in columns:
-        joined = np.concatenate((weights.taps, weights.cubic[:, None]), axis=1).reshape(len(weights.cubic), -1)
+    for block, joined in columns:
         source = expanded[..., block.inputs].reshape(count * _COLOURS, -1)
-        out[:, :, block.outputs] = (source @ joined.T).reshape(count, _COLOURS, -1).transpose(1, 0, 2)
+        out[:, :, block.outputs] = (source @ joined).reshape(count, _COLOURS, -1).transpose(1, 0, 2)
     return out

@@ -15,29 +15,10 @@ from compass.model.runtime import Network
 
 
 @dataclass(frozen=True)
-class EncodedPlanes:
-    """Result of encoding one image, or what its prediction lacks; what is not asked for is not worked out."""
+class EncodedPlanes(EncodedLatent):
+    """The latent of an image, or of what its prediction lacks, after coding."""
 
-    coded: EncodedLatent
-    synthesise: Callable[[], Floats]
-
-    @property
-    def payload(self) -> bytes:
-        return self.coded.payload
-
-    @property
-    def latent(self) -> DecodedLatent:
-        return self.coded.decoded
-
-    @property
-    def ideal_bits(self) -> float:
-        """Sum of -log2 p."""
-        return self.coded.ideal_bits
-
-    @cached_property
-    def planes(self) -> Floats:
-        """[3, H, W], what a decoder will see."""
-        return self.synthesise()
+    synthesise: Callable[[], Floats]  # [3, H, W], what a decoder will see; worked out when it is asked for
 
 
 class TransformCodec:
@@ -104,7 +85,8 @@ class TransformCodec:
     ) -> EncodedPlanes:
         """Codes what `analyse` made of an image of `size`; context as in `EntropyModel.encode`."""
         coded = self.entropy_model.encode(*self.scaled(y, quality_code), quality_code, context)
-        return EncodedPlanes(coded, partial(self._synthesise, coded.decoded, size, quality_code, prediction))
+        synthesise = partial(self._synthesise, coded.decoded, size, quality_code, prediction)
+        return EncodedPlanes(coded.payload, coded.decoded, coded.encoder, synthesise)
 
     def decode(
         self,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compass.entropy.steps import PHASES, Group, Place
+from compass.entropy.steps import PHASES, Group, Place, phase_mask
 from compass.nets.functional import round_ste
 
 MAX_MAGNITUDE = 15  # larger symbols count as this
@@ -69,7 +69,7 @@ class LatentContext(nn.Module):
                     seen = magnitude(symbols)
                     scale = scale + _at(places, context.phase_scales[phase - 1], seen)
                     mean = mean + _at(places, context.phase_means[phase - 1], done)
-                here = _mask(places, own)
+                here = torch.from_numpy(phase_mask(places, (own.shape[2], own.shape[3]))).to(own)
                 rounded = round_ste(own - mean)
                 done = done + here * (rounded + mean)
                 symbols = symbols + here * rounded.detach()
@@ -86,14 +86,6 @@ def _network(inputs: int, hidden: int, outputs: int, kernel: int) -> nn.Sequenti
     nn.init.zeros_(network[-1].weight)  # type: ignore[arg-type]
     nn.init.zeros_(network[-1].bias)  # type: ignore[arg-type]
     return network
-
-
-def _mask(places: Sequence[Place], like: Tensor) -> Tensor:
-    """[h, w]: one at the places."""
-    mask = like.new_zeros(like.shape[2:])
-    for row, column in places:
-        mask[row::2, column::2] = 1.0
-    return mask
 
 
 def _at(places: Sequence[Place], network: nn.Module, x: Tensor) -> Tensor:

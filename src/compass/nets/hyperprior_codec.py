@@ -128,12 +128,14 @@ class HyperpriorCodec(nn.Module):
         with torch.autocast(z_hat.device.type, enabled=False):
             scales, means = self.h_s(z_hat)[:, :, : y.shape[2], : y.shape[3]].chunk(2, dim=1)
             if not self.log_scale:
-                return self.quantise(y, means), lower_bound(scales, SCALE_MIN), means
-            levels = scales + shift
+                scales = lower_bound(scales, SCALE_MIN)
+            else:
+                scales = scales + shift  # levels
             if self.context is None:
-                return self.quantise(y, means), scale_of_level(levels), means
-            y_hat, levels, means = self.context(y, levels, means)
-        return y_hat, scale_of_level(levels), means
+                y_hat = self.quantise(y, means)
+            else:
+                y_hat, scales, means = self.context(y, scales, means)
+        return y_hat, scale_of_level(scales) if self.log_scale else scales, means
 
     def quantise(self, y: Tensor, means: Tensor) -> Tensor:
         """Round y to integers around its means, with a straight-through gradient."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.gdn import GDN
 from compass.nets.hyperprior_codec import HyperpriorCodec, Transforms
-from compass.nets.layered import LayeredNet, LayerOutput
+from compass.nets.layered import Codec, LayeredNet, LayerOutput
 from compass.nets.paper import analysis, conv, deconv, hyper_transforms, synthesis
 
 LAYERS = 3
@@ -47,7 +47,6 @@ class MeiNet(LayeredNet):
 
     def __init__(self, channels: int = 96, enhanced: bool = False, variable_rate: bool = True) -> None:
         super().__init__()
-        self.channels = channels
         make = _mean_scale if enhanced else _factorized
         inputs = [channels] + [2 * channels] * (LAYERS - 1)  # of the synthesis of each layer
         self.layers = nn.ModuleList(make(channels, count, variable_rate) for count in inputs)
@@ -64,11 +63,11 @@ class MeiNet(LayeredNet):
         lower: Tensor | None = None
         for k, (image, quality) in enumerate(zip(pyramid, qualities, strict=True)):
             codec = self.layers[k]
-            assert isinstance(codec, FactorizedCodec | HyperpriorCodec)
+            assert isinstance(codec, Codec)
             y = codec.g_a(image).float()
             prediction, enlarged = self.from_lower(k, lower, y.shape)
             residual, bits_y, bits_z = codec.code(y - prediction, quality)
-            lower = residual + prediction if enlarged is None else torch.cat((enlarged, residual + prediction), 1)
+            lower = self.latent(residual + prediction, enlarged)
             decoded = codec.g_s(lower).float()[:, :, : image.shape[2], : image.shape[3]]
             outputs.append(LayerOutput(decoded, None, bits_y, bits_z))
         return outputs
@@ -79,6 +78,11 @@ class MeiNet(LayeredNet):
             return 0.0, None
         prediction, enlarged = self.predictions[k - 1](lower), self.enlarge[k - 1](lower)
         return prediction.float()[:, :, : shape[2], : shape[3]], enlarged.float()[:, :, : shape[2], : shape[3]]
+
+    @staticmethod
+    def latent(values: Tensor, enlarged: Tensor | None) -> Tensor:
+        """What the synthesis of a layer, and the layer above, see: what is decoded of it, behind the lower latent."""
+        return values if enlarged is None else torch.cat((enlarged, values), 1)
 
 
 def _factorized(channels: int, inputs: int, variable_rate: bool) -> FactorizedCodec:

@@ -42,6 +42,7 @@ _TAIL = 2.0**-16  # probability left to the escape of a table
 _SIGNIFICANT_BITS = 9  # of weights in graphs
 _KERNEL_BITS = 8  # of the weights of integer networks, beside the sign
 _REACH = 512  # of a hyper-latent's table, at most
+_POSITION_INPUTS = ("phase", "log_ratio")
 _AXIS_INPUTS = ("nearest", "phase", "cubic_index", "cubic_weight", "log_ratio")
 
 
@@ -250,8 +251,9 @@ class _PredictorGraph(nn.Module):
 class _SeparableGraph(nn.Module):
     """The networks of a separable predictor; `compass.model.separable` has the rest."""
 
-    def __init__(self, predictor: SeparablePredictor) -> None:
+    def __init__(self, predictor: nn.Module) -> None:
         super().__init__()
+        assert isinstance(predictor, SeparablePredictor)
         self.predictor = predictor
 
     def forward(self, x: Tensor, *positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -264,19 +266,15 @@ class _SeparableGraph(nn.Module):
 
 def predictor_graph(predictor: nn.Module) -> bytes:
     """The graph of a predictor, for any two sizes; of a separable one its networks alone."""
-    if isinstance(predictor, SeparablePredictor):
-        grids = [axis_tensors(16, 30), axis_tensors(18, 40)]
-        positions = [tensor for grid in grids for tensor in (grid.phase, grid.log_ratio)]
-        names = ["x", *(f"{axis}_{name}" for axis in ("rows", "columns") for name in ("phase", "log_ratio"))]
-        dynamic = {"x": {2: "h", 3: "w"}, "rows_phase": {0: "rows"}, "columns_phase": {0: "columns"}}
-        examples = (torch.zeros(1, 3, 16, 18), *positions)
-        return _export(_SeparableGraph(predictor), examples, names, SEPARABLE_OUTPUTS, dynamic)
+    separable = isinstance(predictor, SeparablePredictor)
+    fields = _POSITION_INPUTS if separable else _AXIS_INPUTS
     grids = [axis_tensors(16, 30), axis_tensors(18, 40)]
-    inputs = [torch.zeros(1, 3, 16, 18)] + [getattr(g, name) for g in grids for name in _AXIS_INPUTS]
-    names = ["x"] + [f"{axis}_{name}" for axis in ("rows", "columns") for name in _AXIS_INPUTS]
+    inputs = [torch.zeros(1, 3, 16, 18)] + [getattr(g, name) for g in grids for name in fields]
+    names = ["x"] + [f"{axis}_{name}" for axis in ("rows", "columns") for name in fields]
     dynamic = {"x": {2: "h", 3: "w"}}
     dynamic |= {name: {0: name.partition("_")[0]} for name in names[1:] if not name.endswith("log_ratio")}
-    return _export(_PredictorGraph(predictor), tuple(inputs), names, ["prediction"], dynamic)
+    graph = _SeparableGraph(predictor) if separable else _PredictorGraph(predictor)
+    return _export(graph, tuple(inputs), names, SEPARABLE_OUTPUTS if separable else ["prediction"], dynamic)
 
 
 def _graph(module: nn.Module, examples: dict[str, Tensor], result: str) -> bytes:

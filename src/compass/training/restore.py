@@ -69,7 +69,7 @@ def _initialisers(graph: bytes) -> dict[str, Tensor]:
 
 
 def _entropy(file: ModelFile, part: str) -> dict[str, Tensor]:
-    """Gains and h_s, read from the arrays themselves: a training device may lack the entropy coder's library."""
+    """Gains, h_s and context, read from the arrays: a training device may lack the entropy coder's library."""
     description = file.read_json(f"decoder/{part}/entropy.json")
     arrays = unpack_arrays(description["arrays"], file.read(f"decoder/{part}/entropy.bin"))
     weights = {"gain.log_gain": _scaled(arrays["log_gain"], 0)}

@@ -52,9 +52,9 @@ def build(profile: str) -> CompassNet:
 
     Raises InputError on an unknown name.
     """
+    if profile in PEERS:
+        raise InputError(f"the profile {profile!r} makes no files")
     if profile not in PROFILES:
-        if profile in PEERS:
-            raise InputError(f"the profile {profile!r} makes no files")
         raise InputError(f"there is no profile {profile!r}, only {', '.join((*PROFILES, *PEERS))}")
     return PROFILES[profile].build()
 

@@ -46,6 +46,10 @@ class Stage(nn.Module, ABC):
         """Learning rate of a parameter of `trained`, as a factor of the schedule's."""
         return 1.0
 
+    def klt_samples(self, crops: Crops, rng: StepRNG) -> Tensor:
+        """Images that a block transform can be made of."""
+        return crops.draw(3000, min(64, self.crop // 16 * 16), rng)
+
     def draw_quality(self, rng: StepRNG) -> Tensor:
         """[batch] qualities, uniform over the whole range."""
         drawn = rng.uniform(self.batch)[:, 0] * MAX_QUALITY
@@ -98,6 +102,15 @@ def balanced(cost: Tensor, quality: Tensor) -> Tensor:
     return (cost * (_REFERENCE_LAMBDA / lambdas(quality)) ** 0.5).mean()
 
 
+def combined_loss(layers: list[LayerOutput], targets: list[Tensor], qualities: list[Tensor]) -> tuple[Tensor, Figures]:
+    """Mean cost of layers, and bpp and PSNR of the last."""
+    costs = []
+    for layer, target, quality in zip(layers, targets, qualities, strict=True):
+        cost, bpp, mse = rate_distortion(layer, target, quality)
+        costs.append(balanced(cost, quality))
+    return torch.stack(costs).mean(), {"bpp": bpp.mean(), "psnr": psnr(mse).mean()}
+
+
 def psnr(mse: Tensor) -> Tensor:
     return -10.0 * torch.log10(mse)
 
@@ -113,7 +126,7 @@ class BaseStage(Stage):
 
     def warm_start(self, crops: Crops, rng: StepRNG) -> None:
         if self.klt:
-            start_from_klt(self.trained, crops.draw(3000, min(64, self.crop // 16 * 16), rng))
+            start_from_klt(self.trained, self.klt_samples(crops, rng))
 
     def compile_parts(self) -> None:
         self.trained.compile()
@@ -124,9 +137,7 @@ class BaseStage(Stage):
     def forward(self, crops: Crops, rng: StepRNG) -> tuple[Tensor, Figures]:
         x = crops.draw(self.batch, self.crop, rng)
         quality = self.draw_quality(rng)
-        (layer,) = self.net([x], [quality])
-        cost, bpp, mse = rate_distortion(layer, x, quality)
-        return balanced(cost, quality), {"bpp": bpp.mean(), "psnr": psnr(mse).mean()}
+        return combined_loss(self.net([x], [quality]), [x], [quality])
 
     def validate(self, images: list[Tensor]) -> Metrics:
         return self._validate_layers(self.net, [[p] for p in images])
@@ -185,11 +196,7 @@ class EnhancementStage(Stage):
             own, alone = self.draw_quality(rng), rng.uniform(self.batch)[:, 0] < 0.25
             qualities.append(torch.where(alone, own, quality))
         layers = self.chain(pyramid, qualities)
-        costs = []
-        for layer, target, q in zip(layers[1:], pyramid[1:], qualities[1:], strict=True):
-            cost, bpp, mse = rate_distortion(layer, target, q)
-            costs.append(balanced(cost, q))
-        return torch.stack(costs).mean(), {"bpp": bpp.mean(), "psnr": psnr(mse).mean()}
+        return combined_loss(layers[1:], pyramid[1:], qualities[1:])
 
     def validate(self, images: list[Tensor]) -> Metrics:
         return self._validate_layers(self.chain, [_dyadic(image) for image in images], first=1)
@@ -207,7 +214,7 @@ class LayersStage(Stage):
     def warm_start(self, crops: Crops, rng: StepRNG) -> None:
         if self.klt:
             assert isinstance(self.net, MeiNet)
-            samples = crops.draw(3000, min(64, self.crop // 16 * 16), rng)
+            samples = self.klt_samples(crops, rng)
             for codec in self.net.layers:
                 start_from_klt(codec, samples)
 
@@ -217,12 +224,8 @@ class LayersStage(Stage):
 
     def forward(self, crops: Crops, rng: StepRNG) -> tuple[Tensor, Figures]:
         pyramid = _dyadic(crops.draw(self.batch, self.crop, rng))
-        quality = self.draw_quality(rng)
-        costs = []
-        for layer, target in zip(self.net(pyramid, [quality] * len(pyramid)), pyramid, strict=True):
-            cost, bpp, mse = rate_distortion(layer, target, quality)
-            costs.append(balanced(cost, quality))
-        return torch.stack(costs).mean(), {"bpp": bpp.mean(), "psnr": psnr(mse).mean()}
+        qualities = [self.draw_quality(rng)] * len(pyramid)
+        return combined_loss(self.net(pyramid, qualities), pyramid, qualities)
 
     def validate(self, images: list[Tensor]) -> Metrics:
         return self._validate_layers(self.net, [_dyadic(image) for image in images])
