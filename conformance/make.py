@@ -16,6 +16,7 @@ from PIL import Image
 
 import compass
 from compass.bitstream import container
+from compass.codec.encoder import LayerEncoder
 from compass.model import store
 from compass.model.model import Model
 
@@ -47,8 +48,16 @@ def files() -> dict[str, tuple[bytes, Path]]:
             compass.encode(ladder, sizes=[(1, 1), (17, 33), (45, 33), (45, 33)], quality=[1, 2, 2, 5], model=TINY),
             TINY,
         ),
+        "tiles": (tiled(parrots.resize((150, 100))), TINY),
         f"fast-{store.load().hash.hex()}": (compass.encode(parrots.resize((40, 30)), [0.5, 1], 3), default),
     }
+
+
+def tiled(image: Image.Image) -> bytes:
+    """Two layers in tiles of 64 pixels; the encoder itself cuts larger ones alone."""
+    image.putalpha(image.getchannel("R"))
+    encoder = LayerEncoder(image, [(70, 47), image.size], Model(TINY, threads=1), tile=4)
+    return encoder.encode([1, 2])[0]
 
 
 def example(parrots: Image.Image) -> Image.Image:
@@ -70,15 +79,14 @@ def describe(name: str, data: bytes, path: Path) -> None:
         decoded.info.clear()
         decoded.save(FOLDER / f"{name}.{k}.png")
         codec = model.base if k == 0 else model.residual
-        payload = container.read_payload(data, header, k)
-        latent = codec.decode_latent(payload, (entry.height, entry.width), entry.quality_code)
+        streams, sizes = container.open_streams(data, header, k), [tile.size for tile in header.tiles(k)]
+        latents = [codec.decode(streams.read(i), size, entry.quality_code) for i, size in enumerate(sizes)]
         layers.append(
             {
                 "width": entry.width,
                 "height": entry.height,
                 "quality_code": entry.quality_code,
-                "z": as_json(latent.hyper_symbols),
-                "y": as_json(latent.symbols),
+                "tiles": [{"z": as_json(latent.hyper_symbols), "y": as_json(latent.symbols)} for latent in latents],
                 "pixels": f"{name}.{k}.png",
             }
         )

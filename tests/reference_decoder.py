@@ -24,6 +24,7 @@ class Layer:
     height: int
     quality: int
     payload: bytes
+    tile: int  # positions of a side, 0 for all
     alpha: bytes | None = None
 
 
@@ -68,8 +69,9 @@ def read_file(data: bytes) -> File:
     """A whole file."""
     b = Bytes(data)
     assert b.take(4) == bytes.fromhex("cf434d50")
-    assert b.byte() == 1
+    assert b.byte() == 2
     model_hash, colour, count = b.take(4), b.byte(), b.byte()
+    tile = 4 * b.byte() if colour & 8 else 0
     full_width, full_height = b.varint(), b.varint()
     rows = []
     quality = None
@@ -91,7 +93,8 @@ def read_file(data: bytes) -> File:
     file = File(model_hash, "L" if colour & 1 else "RGB", [])
     file.boxes = [(kind, checked(length, crc)) for kind, length, crc in table]
     for width, height, quality, parts in rows:
-        file.layers.append(Layer(width, height, quality, *(checked(*part) for part in parts)))
+        payload, *alpha = (checked(*part) for part in parts)
+        file.layers.append(Layer(width, height, quality, payload, tile, *alpha))
     while b.position < len(data):
         start, kind = b.position, b.take(4)
         content = b.take(b.varint())
@@ -326,16 +329,40 @@ def correct(planes: Volume, channels: range, correction: Volume, positions: list
             planes[c][y][x] += plane[y][x]
 
 
-def decode_symbols(model: zipfile.ZipFile, file: File, number: int) -> tuple[list[int], list[int]]:
-    """Symbols of z and of y of one layer, in raster order, channel by channel."""
+def streams_of(layer: Layer) -> list[tuple[tuple[int, int], bytes]]:
+    """Size of y and stream of each tile."""
+    height, width = -(-layer.height // 16), -(-layer.width // 16)
+    side = layer.tile or max(height, width)
+    sizes = [
+        (min(side, height - top), min(side, width - left))
+        for top in range(0, height, side)
+        for left in range(0, width, side)
+    ]
+    if len(sizes) == 1:
+        return [(sizes[0], layer.payload)]
+    b = Bytes(layer.payload)
+    table = [(b.varint(), b.word()) for _ in sizes]
+    assert zlib.crc32(layer.payload[: b.position]) == b.word()
+    streams = [b.take(length) for length, _ in table]
+    assert [zlib.crc32(stream) for stream in streams] == [crc for _, crc in table]
+    assert b.position == len(layer.payload)
+    return list(zip(sizes, streams, strict=True))
+
+
+def decode_symbols(model: zipfile.ZipFile, file: File, number: int) -> list[tuple[list[int], list[int]]]:
+    """Symbols of z and of y of each tile of one layer, in raster order, channel by channel."""
     layer = file.layers[number]
     arrays = read_entropy_model(model, "residual" if number else "base")
-    y_size = -(-layer.height // 16), -(-layer.width // 16)
+    return [decode_tile(arrays, stream, size, layer.quality) for size, stream in streams_of(layer)]
+
+
+def decode_tile(arrays: Arrays, data: bytes, y_size: tuple[int, int], quality: int) -> tuple[list[int], list[int]]:
+    """Symbols of z and of y of one tile, or of a layer that is not cut."""
     z_size = -(-y_size[0] // 4), -(-y_size[1] // 4)
-    stream = Ans(layer.payload)
+    stream = Ans(data)
     flat = [stream.values(z_size[0] * z_size[1], table) for table in tables(arrays, "z")]
     z = [[plane[r * z_size[1] : (r + 1) * z_size[1]] for r in range(z_size[0])] for plane in flat]
-    symbols = decode_y(arrays, stream, z, y_size, layer.quality)
+    symbols = decode_y(arrays, stream, z, y_size, quality)
     assert stream.state == 0
     assert not stream.words
     return [v for plane in flat for v in plane], [v for plane in symbols for row in plane for v in row]

@@ -82,7 +82,7 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("encode", PARROTS, "o.cmps", "--sizes", "9" * 5000 + "x"), 2, "is not a size"),
         (("decode", "folder", "o.png"), 1, "folder cannot be read: Is a directory"),
         (("encode", "folder", "o.cmps"), 1, "folder cannot be read: Is a directory"),
-        (("info", "bad/later.cmps"), 1, "the file has format version 2, this program reads version 1"),
+        (("info", "bad/later.cmps"), 1, "the file has format version 3, this program reads version 2"),
         (
             ("decode", "bad/unknown.cmps", "o.png"),
             1,
@@ -135,7 +135,7 @@ def write_bad_files(folder: Path) -> None:
 
     huge = layer._replace(width=1 << 20, height=1 << 20)
     files = {
-        "later": good[:4] + b"\2" + good[5:],
+        "later": good[:4] + b"\3" + good[5:],
         "unknown": good,
         "no layers": header(bytes((0, 16, 16))),
         "shrinking": header(bytes((2, 16, 16, 66, 96, 0, 0, 0, 0, 0, 32, 0, 0, 0, 0, 0))),

@@ -39,11 +39,13 @@ def test_symbols_and_pixels(name):
             layer["quality_code"],
         )
         codec = model.residual if k else model.base
-        payload = container.read_payload(data, header, k)
-        latent = codec.decode_latent(payload, (entry.height, entry.width), entry.quality_code)
-        for array, expected in ((latent.hyper_symbols, layer["z"]), (latent.symbols, layer["y"])):
-            assert list(array.shape) == expected["shape"]
-            assert array.ravel().tolist() == expected["values"]
+        streams, tiles = container.open_streams(data, header, k), header.tiles(k)
+        assert len(tiles) == len(layer["tiles"])
+        for i, tile in enumerate(layer["tiles"]):
+            latent = codec.decode(streams.read(i), tiles[i].size, entry.quality_code)
+            for array, expected in ((latent.hyper_symbols, tile["z"]), (latent.symbols, tile["y"])):
+                assert list(array.shape) == expected["shape"]
+                assert array.ravel().tolist() == expected["values"]
         with Image.open(CONFORMANCE / layer["pixels"]) as pixels:
             decoded = compass.decode(data, k, model=path)
             assert (decoded.mode, decoded.size) == (pixels.mode, pixels.size)
@@ -57,8 +59,8 @@ def test_symbols_by_the_second_decoder(name):
     file = reference.read_file(data)
     with zipfile.ZipFile(path) as archive:
         for k, layer in enumerate(content["layers"]):
-            z, y = reference.decode_symbols(archive, file, k)
-            assert (z, y) == (layer["z"]["values"], layer["y"]["values"])
+            expected = [(tile["z"]["values"], tile["y"]["values"]) for tile in layer["tiles"]]
+            assert reference.decode_symbols(archive, file, k) == expected
 
 
 def test_ratio_one_and_grey_are_among_them():

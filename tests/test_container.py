@@ -124,18 +124,19 @@ def test_damaged_payload():
     ("body", "message"),
     [
         (b"\x89PNG\r\n\x1a\n", "not a COMPASS file"),
-        (container.MAGIC + b"\x02", "format version 2"),
-        (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x00\x05\x05"), "lists 0 layers"),
-        (sealed(container.MAGIC + b"\x01" + HASH + b"\x08\x01\x05\x05\x16\x20\x00" + bytes(4)), "unknown colour"),
-        (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x05\x05\x14\x00" + bytes(4)), "no quality"),
-        (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x06\x05\x16\x20\x00" + bytes(4)), "image's size"),
-        (sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x00\x00\x02\x20\x00" + bytes(4)), "smaller than"),
+        (container.MAGIC + b"\x03", "format version 3"),
+        (sealed(container.MAGIC + b"\x02" + HASH + b"\x00\x00\x05\x05"), "lists 0 layers"),
+        (sealed(container.MAGIC + b"\x02" + HASH + b"\x10\x01\x05\x05\x16\x20\x00" + bytes(4)), "unknown colour"),
+        (sealed(container.MAGIC + b"\x02" + HASH + b"\x08\x01\x00\x05\x05\x16\x20\x00" + bytes(4)), "no size"),
+        (sealed(container.MAGIC + b"\x02" + HASH + b"\x00\x01\x05\x05\x14\x00" + bytes(4)), "no quality"),
+        (sealed(container.MAGIC + b"\x02" + HASH + b"\x00\x01\x06\x05\x16\x20\x00" + bytes(4)), "image's size"),
+        (sealed(container.MAGIC + b"\x02" + HASH + b"\x00\x01\x00\x00\x02\x20\x00" + bytes(4)), "smaller than"),
         (
-            sealed(container.MAGIC + b"\x01" + HASH + b"\x00\x01\x05\x05\x16\xc1\x00" + bytes(4)),
+            sealed(container.MAGIC + b"\x02" + HASH + b"\x00\x01\x05\x05\x16\xc1\x00" + bytes(4)),
             "quality that does not",
         ),
-        (container.MAGIC + b"\x01" + HASH + b"\x00\x01" + b"\xff" * 9, "too large"),
-        (container.MAGIC + b"\x01" + HASH + b"\x00\x01" + b"\x80" * 9, "does not end"),
+        (container.MAGIC + b"\x02" + HASH + b"\x00\x01" + b"\xff" * 9, "too large"),
+        (container.MAGIC + b"\x02" + HASH + b"\x00\x01" + b"\x80" * 9, "does not end"),
     ],
 )
 def test_refusals(body, message):

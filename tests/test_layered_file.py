@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from PIL import Image
 import compass
 from compass.bitstream import boxes, container
 from compass.codec.encoder import LayerEncoder
-from compass.codec.layer import to_planes
+from compass.codec.layer import DecodedLayer
 from compass.codec.search import _last_below, encode_to_psnr, encode_to_size
 from compass.errors import CutFileWarning, FormatError, InputError
 from compass.picture.fidelity import psnr
@@ -202,8 +201,7 @@ def test_a_picture_without_any_loss_is_no_trap(tiny_model):
         def encode(self, qualities, front=(), back=()):
             data, (layer,) = super().encode(qualities, front, back)
             if qualities[0] > 4:
-                exact = to_planes(self.targets[0].pixels)
-                layer = replace(layer, encoded=replace(layer.encoded, synthesise=lambda: exact))
+                layer.decoded = DecodedLayer.whole(self.targets[0].pixels)
             return data, [layer]
 
     encoder = Lossless(Image.new("RGB", (16, 16), (115, 105, 125)), [(16, 16)], tiny_model)

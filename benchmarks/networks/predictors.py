@@ -17,7 +17,7 @@ from typing import TypedDict
 import numpy as np
 
 from compass.evaluation.records import command_line, write_record
-from compass.model.predictor import Predictor
+from compass.model.predictor import Part, Predictor
 from compass.nets.macs import predict_macs
 from compass.training.export import predictor_graph
 from compass.training.run import build
@@ -74,7 +74,7 @@ def milliseconds(predict: Predictor, size: tuple[int, int], ratio: float) -> flo
     seconds = []
     for _ in range(RUNS + 1):
         started = time.perf_counter()
-        predict(lower, size)
+        predict(Part.whole(lower), size)
         seconds.append(time.perf_counter() - started)
     return 1000 * statistics.median(seconds[1:])
 

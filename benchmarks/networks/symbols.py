@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from compass.codec.layer import DecodedLayer, codec_of, finish_layer, latent_of, predict_layer, to_planes
+from compass.codec.latent import Latent
+from compass.codec.layer import DecodedLayer, Layer, to_planes
 from compass.entropy import operations
 from compass.entropy.hyperprior import HyperpriorModel
 from compass.entropy.latent import DecodedLatent, EntropyModel, Floats
@@ -30,6 +31,7 @@ from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import CompassNet
 from compass.picture.files import read_image
 from compass.picture.pyramid import Pixels, pyramid, sizes_from_scales
+from compass.picture.window import Window
 from compass.training.export import round_weights
 from compass.training.run import build, load_parts
 
@@ -73,13 +75,13 @@ def compare_layers(model: Model, net: CompassNet, targets: list[Pixels], code: i
     """Codes a pyramid layer by layer, and adds what differs."""
     below: DecodedLayer | None = None
     for target in targets:
-        planes, size = to_planes(target), target.shape[:2]
-        prediction = predict_layer(model, below, size)
-        ours, theirs = codec_of(model, below), net.base if below is None else net.residual
+        layer = Layer(model, target.shape[:2], code, below=below)
+        whole = Window.whole(layer.size)
+        theirs = net.base if layer.is_base else net.residual
         assert isinstance(theirs, HyperpriorCodec)
-        encoded = ours.encode(ours.analyse(planes, prediction), size, code, prediction, latent_of(below))
-        compare(ours.entropy_model, theirs, encoded.decoded, planes, prediction, code, totals)
-        below = DecodedLayer(finish_layer(encoded.synthesise(), "RGB"), encoded.decoded)
+        decoded = layer.codec.encode(layer.analyse(whole, target), code).decoded
+        compare(layer.codec.entropy_model, theirs, decoded, to_planes(target), layer.predict(whole), code, totals)
+        below = layer.decode(whole, Latent.whole(decoded.values))
 
 
 def compare(

@@ -14,13 +14,14 @@ import numpy as np
 from PIL import Image
 
 from compass.bitstream import container
-from compass.codec.decoder import reconstruct_layer
+from compass.codec.decoder import open_layer
 from compass.codec.encoder import encode_layers
 from compass.codec.layer import DecodedLayer
 from compass.evaluation.records import command_line, write_record
 from compass.model import store
 from compass.model.model import Model
 from compass.picture.pyramid import Size
+from compass.picture.window import Window
 from options import RESULTS, image_parser, read_rgb
 
 QUALITY = 3.0
@@ -64,11 +65,12 @@ def drift(image: Image.Image, sizes: list[Size], model: Model) -> Drift:
     rng = np.random.default_rng(0)
     base = layers[0].pixels
     step = rng.choice([-1, 1], base.shape) * (rng.random(base.shape) < 0.01)
-    below = DecodedLayer(np.clip(base + step, 0, 255).astype(np.uint8), layers[0].decoded.latent)
+    below = DecodedLayer.whole(np.clip(base + step, 0, 255).astype(np.uint8))
     worst, share = [], []
     for k, layer in enumerate(layers):
         if k:
-            below = reconstruct_layer(data, header, k, model, below).finish(header.colour)
+            opened, latent = open_layer(data, header, k, model, below)
+            below = opened.decode(Window.whole(opened.size), latent)
         difference = np.abs(below.pixels.astype(int) - layer.pixels)
         worst.append(int(difference.max()))
         share.append(round(float((difference > 0).mean()), 4))

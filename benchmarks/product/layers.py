@@ -16,6 +16,7 @@ from PIL import Image
 
 from compass.bitstream import container
 from compass.codec.encoder import EncodedLayer, encode_layers
+from compass.codec.layer import to_planes
 from compass.entropy.ans import ideal_bits
 from compass.entropy.hyperprior import HyperpriorModel
 from compass.evaluation.evaluate import image_paths
@@ -23,6 +24,7 @@ from compass.evaluation.pool import process_pool
 from compass.evaluation.records import command_line, describe, write_record
 from compass.model import store
 from compass.model.model import Model
+from compass.model.predictor import Part
 from compass.model.transform_codec import TransformCodec
 from compass.picture.fidelity import psnr
 from compass.picture.pyramid import sizes_from_scales
@@ -85,7 +87,7 @@ def predict(image: Image.Image, quality: float, ratio: float, model: Model) -> l
     small = (max(1, round(image.width / ratio)), max(1, round(image.height / ratio)))
     reduced = image.resize(small, Image.Resampling.BICUBIC)
     _, (layer,) = encode_layers(reduced, [small], [quality], model)
-    predicted = np.rint(model.predict(layer.decoded.planes, target.shape[:2]) * 255).clip(0, 255)
+    predicted = np.rint(model.predict(Part.whole(to_planes(layer.pixels)), target.shape[:2]) * 255).clip(0, 255)
     enlarged = {"predictor": predicted.transpose(1, 2, 0).astype(np.uint8)}
     for kernel in (Image.Resampling.BICUBIC, Image.Resampling.LANCZOS):
         enlarged[kernel.name.lower()] = np.asarray(Image.fromarray(layer.pixels).resize(image.size, kernel))
@@ -109,9 +111,8 @@ def split(image: Image.Image, quality: float, model: Model) -> FileBytes:
 
 def split_layer(codec: TransformCodec, layer: EncodedLayer) -> LayerBytes:
     """Bytes of a payload: those of z from its tables, the rest of the ideal size is that of y."""
-    entropy_model, latent = codec.entropy_model, layer.decoded.latent
+    entropy_model, latent = codec.entropy_model, layer.latent()
     assert isinstance(entropy_model, HyperpriorModel)
-    assert latent is not None
     bits = sum(ideal_bits(z, table) for z, table in zip(latent.hyper_symbols, entropy_model.z_tables, strict=True))
     return {"z": bits / 8, "y": (layer.ideal_bits - bits) / 8, "payload": float(len(layer.payload))}
 

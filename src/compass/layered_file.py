@@ -13,16 +13,15 @@ from PIL import Image
 
 from compass.bitstream import boxes, container
 from compass.bitstream.source import BytesSource, FileSource, Source
-from compass.codec.decoder import decode_layer, to_image
-from compass.codec.layer import DecodedLayer
+from compass.codec.decoder import FileDecoder
 from compass.codec.metadata import from_boxes
 from compass.entropy import quality as quality_scale
 from compass.errors import CutFileWarning, FormatError, InputError, warn
 from compass.files import open_bytes
 from compass.model import store
-from compass.model.model import Model
 from compass.picture.metadata import Metadata, replace_info
 from compass.picture.pyramid import Size, height_by_aspect
+from compass.picture.window import Window
 
 
 class LayeredFile:
@@ -36,7 +35,6 @@ class LayeredFile:
         threads: int = 0,
     ) -> None:
         self._model_name, self._threads = model, threads
-        self._last: tuple[int, DecodedLayer] | None = None  # the layer decoded last: the next one needs it
         self._file: IO[bytes] | None = None
         if isinstance(source, (str, os.PathLike)):
             source = self._file = open_bytes(Path(source))
@@ -87,32 +85,34 @@ class LayeredFile:
         """The smallest layer of at least this size, None if there is none."""
         return next((k for k, (w, h) in enumerate(self.sizes) if w >= width and h >= height), None)
 
-    def decode(self, layer: int | None = None, *, width: int | None = None) -> Image.Image:
+    def decode(
+        self, layer: int | None = None, *, width: int | None = None, box: tuple[int, int, int, int] | None = None
+    ) -> Image.Image:
         """A layer as a Pillow image, by default the largest that is whole; warns if the file is cut within a layer.
 
-        width: instead, the image at this width, made of the smallest layer that is at least as wide. Metadata in
-        front of the layers is in every image's `info`, what follows the layers in that of the largest alone.
-        Raises FormatError on damaged data, InputError if there is no such layer, ModelError if the model that the
-        file names is not installed.
+        width: instead, the image at this width, made of the smallest layer that is at least as wide. box: only this
+        part of the layer, (left, upper, right, lower) in its pixels as in `Image.crop`; of a large layer only the
+        bytes that it needs are read. Metadata in front of the layers is in every image's `info`, what follows the
+        layers in that of the largest alone.
+        Raises FormatError on damaged data, InputError if there is no such layer or part, ModelError if the model that
+        the file names is not installed.
         """
         if width is not None:
+            if box is not None:
+                raise InputError("only one of width and box can be given")
             return self._at_width(width)
         layer = self._chosen(layer)
-        _check_pixel_limit(self.sizes[: layer + 1])
+        window = None if box is None else _window_of(box, self.sizes[layer])
+        _check_pixel_limit(self.sizes[: layer + 1] if window is None else [(window.width, window.height)])
         metadata = self.metadata(layer)
-        image = to_image(self._decode(layer), self.header)
+        image = self._decoder.image(layer, window)
         replace_info(image.info, metadata)
         return image
 
     @cached_property
-    def _model(self) -> Model:
-        return store.load_for(self.header.model_hash, self._model_name, self._threads)
-
-    def _decode(self, layer: int) -> DecodedLayer:
-        known = self._last if self._last is not None and self._last[0] <= layer else None
-        decoded = decode_layer(self._source, self.header, layer, self._model, known)
-        self._last = layer, decoded
-        return decoded
+    def _decoder(self) -> FileDecoder:
+        model = store.load_for(self.header.model_hash, self._model_name, self._threads)
+        return FileDecoder(self._source, self.header, model)
 
     def _chosen(self, layer: int | None) -> int:
         """The layer asked for, or the largest that is whole, with a warning if another one is cut."""
@@ -197,6 +197,14 @@ class LayeredFile:
             "boxes": front + back,
             "cut": cut or not rows[-1]["complete"],
         }
+
+
+def _window_of(box: tuple[int, int, int, int], size: Size) -> Window:
+    """Raises InputError if it is no part of an image of this size."""
+    left, top, right, bottom = box
+    if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
+        raise InputError(f"the box {left},{top} to {right},{bottom} is no part of a layer of {size[0]}x{size[1]}")
+    return Window(top, left, bottom, right)
 
 
 def _check_pixel_limit(sizes: Sequence[Size]) -> None:

@@ -31,6 +31,7 @@ def seeds() -> dict[str, bytes]:
     return {
         "cut": _encode(parrots.resize((48, 36)), [(12, 9), (24, 18), (48, 36)], [1, 1, 1])[:-7],
         "example": (CONFORMANCE / "example.cmps").read_bytes(),
+        "tiles": (CONFORMANCE / "tiles.cmps").read_bytes(),
         "grey": _encode(parrots.convert("L").resize((40, 30)), [(20, 15), (40, 30)], [0, 2]),
         "many-layers": _encode(parrots.resize((32, 24)), ladder, [0] * len(ladder)),
         "noise": _encode(noise, [(18, 18), (20, 20)], [6, 6]),

@@ -10,12 +10,13 @@ from torch import nn
 from compass.entropy import operations as exact
 from compass.entropy.hyperprior import HyperpriorModel
 from compass.errors import InputError, ModelError
-from compass.model.predictor import Predictor
+from compass.model.predictor import Part, Predictor
 from compass.nets.exact_by_torch import run_by_torch
 from compass.nets.liff import LIFF
 from compass.nets.liif import LIIF
 from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
 from compass.nets.profiles import PROFILES
+from compass.picture.window import Window
 from compass.training.export import hyperprior_model, predictor_graph, round_weights
 
 
@@ -32,7 +33,7 @@ def test_predictors(make):
         x = torch.rand(1, 3, *small)
         with torch.no_grad():
             expected = predictor(x, axis_tensors(small[0], large[0]), axis_tensors(small[1], large[1]))
-        assert np.allclose(predict(x[0].numpy(), large), expected[0].numpy(), atol=2e-5)
+        assert np.allclose(predict(Part.whole(x[0].numpy()), large), expected[0].numpy(), atol=2e-5)
 
 
 @pytest.mark.parametrize("conditional", [False, True])
@@ -52,13 +53,14 @@ def test_transforms_of_a_whole_model(tiny_net, exported_model, conditional):
     ours, hyper = codec.scaled(unscaled, 64)
     assert np.allclose(ours, y[0].numpy(), atol=1e-4)
     assert np.allclose(hyper, z[0].numpy(), atol=1e-4)
-    coded = codec.encode(unscaled, (37, 50), 64, context)
+    coded = codec.encode(unscaled, 64)
     differ = np.abs(coded.decoded.values - quantised[0].numpy()) > 0.1
     assert differ.mean() < 0.01  # a symbol on the edge may round the other way
     with torch.no_grad():
         expected = net.g_s(torch.from_numpy(coded.decoded.values)[None] / net.gain(quality), *seen)[0, :, :37, :50]
-    assert np.allclose(coded.synthesise(), expected.numpy() + (context if conditional else 0), atol=1e-4)
-    assert np.array_equal(codec.decode(coded.payload, (37, 50), 64, context)[0], coded.synthesise())
+    planes = codec.synthesise(coded.decoded.values, (37, 50), 64, context)
+    assert np.allclose(planes, expected.numpy() + (context if conditional else 0), atol=1e-4)
+    assert np.array_equal(codec.decode(coded.payload, (3, 4), 64).values, coded.decoded.values)
 
 
 def test_networks_are_not_made_with_a_negative_number_of_threads():
@@ -72,8 +74,8 @@ def test_symbols_agree_between_onnx_runtime_and_torch(parrots, tiny_net, exporte
     """PyTorch's analysis, with the exact hyper-synthesis run by PyTorch, yields the symbols that the file holds."""
     codec = exported_model.base
     x = np.asarray(parrots).transpose(2, 0, 1).astype(np.float32) / 255
-    coded = codec.encode(codec.analyse(x), (240, 320), 96)
-    decoded = codec.decode_latent(coded.payload, (240, 320), 96)
+    coded = codec.encode(codec.analyse(x), 96)
+    decoded = codec.decode(coded.payload, (15, 20), 96)
     model = codec.entropy_model
     assert isinstance(model, HyperpriorModel)
     with torch.no_grad():
@@ -87,7 +89,7 @@ def test_symbols_agree_between_onnx_runtime_and_torch(parrots, tiny_net, exporte
     assert np.array_equal(decoded.symbols, np.rint(y[0].numpy() - means.astype(np.float32)).astype(np.int32))
 
 
-def test_a_separable_prediction_in_bands_is_the_whole_one(monkeypatch):
+def test_windows_of_a_separable_prediction_are_parts_of_the_whole_one():
     torch.manual_seed(0)
     predictor = SeparablePredictor()
     nn.init.normal_(predictor.leave.weight, std=0.1)
@@ -95,12 +97,15 @@ def test_a_separable_prediction_in_bands_is_the_whole_one(monkeypatch):
         for last in (block.spatial[-1], block.project):
             nn.init.normal_(last.weight, std=0.1)
     predict = Predictor(predictor_graph(predictor.eval()), threads=1)
-    lower = np.random.default_rng(0).random((3, 203, 31), np.float32)
-    for size in ((203, 31), (304, 50), (700, 99)):
-        monkeypatch.setattr("compass.model.predictor._BAND_PIXELS", 1 << 18)
+    lower = Part.whole(np.random.default_rng(0).random((3, 203, 131), np.float32))
+    for size in ((203, 131), (304, 150), (700, 599), (1500, 1100)):
         whole = predict(lower, size)
-        monkeypatch.setattr("compass.model.predictor._BAND_PIXELS", 1)
-        assert np.allclose(predict(lower, size), whole, atol=1e-6)
+        for window in [*Window.whole(size).pieces(160, 288), Window(33, 5, 34, 6), Window(150, 0, 203, 131)]:
+            seen = predict.seen(window, lower.size, size)
+            rows, columns = seen.slices
+            part = Part(lower.planes[:, rows, columns], seen, lower.size)
+            rows, columns = window.slices
+            assert np.array_equal(predict(part, size, window), whole[:, rows, columns])
 
 
 def test_latents_that_are_too_large_are_refused(exported_model):
@@ -121,7 +126,7 @@ def test_finite_outputs_whose_products_are_not(exported_model, monkeypatch):
 
     monkeypatch.setattr(predict.network, "run", huge)
     with pytest.raises(ModelError, match="predictor yields numbers that are not finite"):
-        predict(np.full((3, 8, 8), 0.5, np.float32), (16, 16))
+        predict(Part.whole(np.full((3, 8, 8), 0.5, np.float32)), (16, 16))
 
 
 def test_rounded_weights_are_those_of_the_file_and_stay():

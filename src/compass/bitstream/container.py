@@ -1,6 +1,7 @@
 """The file: a header with the table of all layers, then boxes in front, the layers, smallest first, and more boxes.
 
-    magic 4 | version 1 | model hash 4 | colour 1 | layer count 1 | width, height of the last layer (varints)
+    magic 4 | version 1 | model hash 4 | colour 1 | layer count 1 | tile side / 4 (1 byte, in a file with tiles)
+    width, height of the last layer (varints)
     per layer: width * 4 + flags (varint) | height (varint, flag 1) | quality (1 byte, flag 2)
                | payload length (varint) | CRC-32 of the payload 4
                | alpha length (varint) | CRC-32 of the alpha 4, these two in a file with alpha
@@ -9,7 +10,7 @@
 
 Flag 1: the height is not the one that follows from the image's aspect ratio and is given. Flag 2: the quality
 differs from the layer before and is given. Integers are little-endian; varints are LEB128. A prefix that ends on a
-layer boundary is a valid file.
+layer boundary is a valid file. What a payload of several tiles looks like: `compass.bitstream.streams`.
 """
 
 from __future__ import annotations
@@ -21,18 +22,23 @@ from typing import NamedTuple
 from compass.bitstream import boxes, checksum
 from compass.bitstream.boxes import Box, BoxEntry
 from compass.bitstream.numbers import Reader, varint
-from compass.bitstream.source import Source, as_source
+from compass.bitstream.source import BytesSource, Source, as_source
+from compass.bitstream.streams import Streams
 from compass.errors import FormatError
 from compass.picture.pyramid import MAX_LAYERS, MAX_SIDE, height_by_aspect
+from compass.picture.window import Window
 
 MAGIC = b"\xcfCMP"
-VERSION = 1
+VERSION = 2
 HASH_BYTES = 4
 MAX_QUALITY_CODE = 192
 COLOURS = ("RGB", "L")  # position = lowest bit of the colour byte; Pillow's names
 
 _HEIGHT_GIVEN, _QUALITY_GIVEN = 1, 2  # flags of a layer
-_ALPHA, _BOXES_IN_FRONT = 2, 4  # flags of the colour byte
+_ALPHA, _BOXES_IN_FRONT, _TILES = 2, 4, 8  # flags of the colour byte
+CELL = 16  # pixels of an image, a side, that make one position of its latent
+TILE_STEP = 4  # positions; tiles are multiples of it, so that each has whole positions of the hyper-latent
+MAX_TILE = 255 * TILE_STEP
 
 
 class LayerData(NamedTuple):
@@ -68,11 +74,16 @@ class Header:
     layers: tuple[LayerEntry, ...]
     boxes: tuple[BoxEntry, ...]  # those in front
     size: int  # bytes of the header itself
+    tile: int = 0  # side of a tile in positions of the latent; 0 if every layer is coded in one piece
 
     @property
     def mode(self) -> str:
         """Pillow's mode of the decoded image."""
         return self.colour + "A" if self.has_alpha else self.colour
+
+    def tiles(self, layer: int) -> list[Window]:
+        """The pieces of a layer's latent that are coded on their own, in positions, row by row."""
+        return tiles_of((self.layers[layer].height, self.layers[layer].width), self.tile)
 
     def span(self, layer: int) -> tuple[int, int]:
         """A layer's first byte in the file, and the byte after its last."""
@@ -81,19 +92,31 @@ class Header:
         return start, start + self.layers[layer].length + self.layers[layer].alpha_length
 
 
+def tiles_of(size: tuple[int, int], tile: int) -> list[Window]:
+    """The latent of an image of `size` = (height, width) in tiles of so many positions a side, row by row."""
+    latent = Window.whole(size).divided(CELL)
+    return latent.pieces(tile, tile) if tile else [latent]
+
+
 def write(
     model_hash: bytes,
     colour: str,
     layers: Sequence[LayerData],
     front: Sequence[Box] = (),
     back: Sequence[Box] = (),
+    tile: int = 0,
 ) -> bytes:
-    """The file of layers, smallest first, all with alpha or none, and boxes in front of them and after them."""
+    """The file of layers, smallest first, all with alpha or none, and boxes in front of them and after them.
+
+    tile: 0, or the side of the tiles that the payloads hold, a multiple of `TILE_STEP` up to `MAX_TILE`.
+    """
     full = layers[-1].width, layers[-1].height
     has_alpha = layers[0].alpha is not None
-    flags = COLOURS.index(colour) + has_alpha * _ALPHA + bool(front) * _BOXES_IN_FRONT
+    flags = COLOURS.index(colour) + has_alpha * _ALPHA + bool(front) * _BOXES_IN_FRONT + bool(tile) * _TILES
     out = bytearray(MAGIC)
     out += bytes((VERSION,)) + model_hash + bytes((flags, len(layers)))
+    if tile:
+        out.append(tile // TILE_STEP)
     out += varint(full[0]) + varint(full[1])
     previous = None
     for width, height, quality_code, payload, alpha in layers:
@@ -124,6 +147,7 @@ def read_header(data: bytes | Source) -> Header:
         raise FormatError(f"the file has format version {version}, this program reads version {VERSION}")
     model_hash = reader.take(HASH_BYTES)
     flags, count = reader.take(2)
+    tile = TILE_STEP * reader.take(1)[0] if flags & _TILES else 0
     full = (reader.varint(MAX_SIDE), reader.varint(MAX_SIDE))
     layers: list[LayerEntry] = []
     for _ in range(count):
@@ -132,10 +156,12 @@ def read_header(data: bytes | Source) -> Header:
     checked = reader.seen
     if not checksum.matches(checked, reader.word()):
         raise FormatError("the header is damaged: its checksum does not match")
-    if flags >= 2 * _BOXES_IN_FRONT:
+    if flags >= 2 * _TILES:
         raise FormatError("the header names an unknown colour mode")
+    if flags & _TILES and not tile:
+        raise FormatError("the header is damaged: tiles have no size")
     colour = COLOURS[flags & 1]
-    header = Header(model_hash, colour, bool(flags & _ALPHA), tuple(layers), front, reader.position)
+    header = Header(model_hash, colour, bool(flags & _ALPHA), tuple(layers), front, reader.position, tile)
     _check(header, full)
     return header
 
@@ -164,15 +190,37 @@ def read_payload(data: bytes | Source, header: Header, layer: int) -> bytes:
 
 def read_layer(data: bytes | Source, header: Header, layer: int) -> tuple[bytes, bytes]:
     """Payload and alpha of one layer, the latter empty if there is none. Raises FormatError as `read_payload`."""
-    source, (start, end), entry = as_source(data), header.span(layer), header.layers[layer]
-    if source.size < end:
-        raise FormatError(f"the file ends before layer {layer} does: {source.size} of {end} bytes")
-    whole = source.read_at(start, end - start)
-    payload, alpha = whole[: entry.length], whole[entry.length :]
-    whole_payload = checksum.matches(payload, entry.crc32)
-    if not whole_payload or (header.has_alpha and not checksum.matches(alpha, entry.alpha_crc32)):
+    source, (start, _), entry = as_source(data), _whole_span(data, header, layer), header.layers[layer]
+    payload = source.read_at(start, entry.length)
+    if not checksum.matches(payload, entry.crc32):
         raise FormatError(f"layer {layer} is damaged: its checksum does not match")
-    return payload, alpha
+    return payload, read_alpha(data, header, layer)
+
+
+def read_alpha(data: bytes | Source, header: Header, layer: int) -> bytes:
+    """Alpha of one layer, empty if there is none. Raises FormatError as `read_payload`."""
+    entry, (start, _) = header.layers[layer], _whole_span(data, header, layer)
+    alpha = as_source(data).read_at(start + entry.length, entry.alpha_length)
+    if header.has_alpha and not checksum.matches(alpha, entry.alpha_crc32):
+        raise FormatError(f"layer {layer} is damaged: its checksum does not match")
+    return alpha
+
+
+def open_streams(data: bytes | Source, header: Header, layer: int) -> Streams:
+    """The streams of one layer's tiles. Raises FormatError if the layer is not whole, or its only stream is damaged."""
+    start, _ = _whole_span(data, header, layer)
+    count = len(header.tiles(layer))
+    if count == 1:
+        payload = read_payload(data, header, layer)
+        return Streams(BytesSource(payload), (0, len(payload)), 1)
+    return Streams(as_source(data), (start, start + header.layers[layer].length), count)
+
+
+def _whole_span(data: bytes | Source, header: Header, layer: int) -> tuple[int, int]:
+    size, span = as_source(data).size, header.span(layer)
+    if size < span[1]:
+        raise FormatError(f"the file ends before layer {layer} does: {size} of {span[1]} bytes")
+    return span
 
 
 def read_boxes(data: bytes | Source, header: Header) -> tuple[list[Box], bool]:

@@ -1,64 +1,84 @@
-"""Layers of a file decoded, one upon the other."""
+"""Layers of a file decoded, one upon the other, whole or in part."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 from PIL import Image
 
 from compass.bitstream import container
 from compass.bitstream.alpha import decode_alpha
 from compass.bitstream.source import Source
-from compass.codec.layer import DecodedLayer, codec_of, finish_layer, latent_of, predict_layer
-from compass.entropy.latent import DecodedLatent, Floats
+from compass.codec.latent import Latent
+from compass.codec.layer import DecodedLayer, Layer, around, finish_layer
+from compass.entropy.latent import Floats, Size
 from compass.model.model import Model
+from compass.picture.pyramid import Pixels
+from compass.picture.window import Window
 
 
-class Reconstruction(NamedTuple):
-    """A layer before rounding."""
+class FileDecoder:
+    """Decodes layers of one file, and remembers the last one below the largest: those above start from it."""
 
-    planes: Floats  # [3, H, W] in about [0, 1]
-    latent: DecodedLatent
-    alpha: bytes
+    def __init__(self, data: bytes | Source, header: container.Header, model: Model) -> None:
+        self._data, self._header, self._model = data, header, model
+        self._known: tuple[int, DecodedLayer] | None = None
 
-    def finish(self, colour: str) -> DecodedLayer:
-        """Round the planes to 8 bits: the layer that the next one is predicted from."""
-        return DecodedLayer(finish_layer(self.planes, colour), self.latent, self.alpha)
+    def image(self, layer: int, window: Window | None = None) -> Image.Image:
+        """A window of a layer, by default all of it, in the header's mode. Raises FormatError on damaged data."""
+        header, size = self._header, self._size(layer)
+        window = Window.whole(size) if window is None else window
+        alpha = container.read_alpha(self._data, header, layer)
+        image = Image.new(header.colour, (window.width, window.height))
+        if layer < len(header.layers) - 1:
+            decoded = self.layer(layer, window)
+            _paste(image, window, decoded.window, decoded.pixels)
+        else:  # piece by piece: an image of its own, and the pixels of all of it as well, would be too much
+            opened, latent = self._open(layer, window)
+            for part, planes in opened.reconstruct(window, latent):
+                _paste(image, window, part, finish_layer(planes, header.colour))
+        if header.has_alpha:
+            rows, columns = window.slices
+            image.putalpha(Image.fromarray(decode_alpha(alpha, size)[rows, columns]))
+        return image
+
+    def layer(self, layer: int, window: Window) -> DecodedLayer:
+        """At least a window of a layer. Raises FormatError on damaged data."""
+        if self._known is not None and self._known[0] == layer and self._known[1].window.holds(window):
+            return self._known[1]
+        opened, latent = self._open(layer, window)
+        decoded = opened.decode(window, latent)
+        self._known = layer, decoded
+        return decoded
+
+    def _open(self, layer: int, window: Window) -> tuple[Layer, Latent]:
+        """A layer on as much of the one below it as a window needs."""
+        below = None
+        if layer:
+            lower, size = self._size(layer - 1), self._size(layer)
+            below = self.layer(layer - 1, self._model.predict.seen(around(window, size), lower, size))
+        return open_layer(self._data, self._header, layer, self._model, below)
+
+    def _size(self, layer: int) -> Size:
+        entry = self._header.layers[layer]
+        return entry.height, entry.width
 
 
-def reconstruct_layer(
+def open_layer(
     data: bytes | Source, header: container.Header, layer: int, model: Model, below: DecodedLayer | None
-) -> Reconstruction:
-    """A layer of a file on the layer below it, which is None for layer 0. Raises FormatError on damaged data."""
-    payload, alpha = container.read_layer(data, header, layer)
-    entry = header.layers[layer]
-    size = (entry.height, entry.width)
-    prediction = predict_layer(model, below, size)
-    planes, latent = codec_of(model, below).decode(payload, size, entry.quality_code, prediction, latent_of(below))
-    return Reconstruction(planes, latent, alpha)
+) -> tuple[Layer, Latent]:
+    """A layer of a file and its latent, to be reconstructed on the layer below it, which is None for layer 0.
 
-
-def decode_layer(
-    data: bytes | Source,
-    header: container.Header,
-    layer: int,
-    model: Model,
-    known: tuple[int, DecodedLayer] | None = None,
-) -> DecodedLayer:
-    """A layer of a file, with all layers that it stands on. Raises FormatError on damaged data.
-
-    known: the number of a layer not above it that is decoded already, and that layer.
+    Raises FormatError on damaged data; what is damaged in a tile of several shows when it is read.
     """
-    first, decoded = (known[0] + 1, known[1]) if known is not None else (0, None)
-    for k in range(first, layer + 1):
-        decoded = reconstruct_layer(data, header, k, model, decoded).finish(header.colour)
-    assert decoded is not None
-    return decoded
+    entry, tiles = header.layers[layer], header.tiles(layer)
+    streams = container.open_streams(data, header, layer)
+    opened = Layer(model, (entry.height, entry.width), entry.quality_code, header.colour, below)
+
+    def values(tile: int) -> Floats:
+        return opened.codec.decode(streams.read(tile), tiles[tile].size, entry.quality_code).values
+
+    return opened, Latent(opened.codec.entropy_model.channels, tiles, values)
 
 
-def to_image(layer: DecodedLayer, header: container.Header) -> Image.Image:
-    """A decoded layer as a Pillow image of the header's mode. Raises FormatError on damaged alpha."""
-    image = Image.fromarray(layer.pixels[:, :, 0].copy() if header.colour == "L" else layer.pixels)
-    if header.has_alpha:
-        image.putalpha(Image.fromarray(decode_alpha(layer.alpha, (image.height, image.width))))
-    return image
+def _paste(image: Image.Image, window: Window, part: Window, pixels: Pixels) -> None:
+    source = Image.fromarray(pixels[:, :, 0] if image.mode == "L" else pixels)
+    image.paste(source, (part.left - window.left, part.top - window.top))

@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
+import numpy as np
 from PIL import Image
 
 from compass.bitstream import container
 from compass.bitstream.alpha import encode_alpha
 from compass.bitstream.boxes import Box
-from compass.bitstream.container import LayerData
-from compass.codec.layer import DecodedLayer, codec_of, finish_layer, latent_of, predict_layer, to_planes
+from compass.bitstream.container import CELL, LayerData
+from compass.bitstream.streams import join
+from compass.codec.latent import Latent
+from compass.codec.layer import DecodedLayer, Layer, around
 from compass.entropy import quality as quality_scale
-from compass.entropy.latent import Floats
+from compass.entropy.latent import DecodedLatent, Floats
 from compass.errors import InputError
 from compass.model.model import Model
-from compass.model.transform_codec import EncodedPlanes
 from compass.picture.modes import CODABLE
 from compass.picture.pyramid import Pixels, Size, Target, targets
+from compass.picture.window import Window
+
+TILE = 32  # positions a side: 512 pixels
+_UNTILED = 1024  # pixels a side up to which an image is coded in one piece
 
 
-@dataclass(frozen=True)
 class EncodedLayer:
     """What the encoder knows of a layer; what is not asked for is not worked out."""
 
-    encoded: EncodedPlanes
-    colour: str
+    def __init__(self, layer: Layer, tiles: Sequence[Window], streams: Sequence[bytes], last: DecodedLatent) -> None:
+        """last: the latent of the last tile."""
+        self._layer, self._tiles, self._streams, self._last = layer, tiles, streams, last
 
-    @property
+    @cached_property
     def payload(self) -> bytes:
-        return self.encoded.payload
+        return join(self._streams)
 
     @property
     def ideal_bits(self) -> float:
-        """Sum of -log2 p."""
-        return self.encoded.ideal_bits
+        """Sum of -log2 p, over all tiles."""
+        code, model = self._layer.quality_code, self._layer.codec.entropy_model
+        return sum(model.ideal_bits(self.latent(k), code) for k in range(len(self._tiles)))
+
+    def latent(self, tile: int = 0) -> DecodedLatent:
+        """The latent of a tile, as a decoder finds it."""
+        if tile == len(self._tiles) - 1:
+            return self._last
+        return self._layer.codec.decode(self._streams[tile], self._tiles[tile].size, self._layer.quality_code)
 
     @cached_property
     def decoded(self) -> DecodedLayer:
         """What a decoder will hold."""
-        return DecodedLayer(finish_layer(self.encoded.synthesise(), self.colour), self.encoded.decoded)
+        channels = self._layer.codec.entropy_model.channels
+        latent = Latent(channels, self._tiles, lambda tile: self.latent(tile).values)
+        return self._layer.decode(Window.whole(self._layer.size), latent)
 
     @property
     def pixels(self) -> Pixels:
@@ -52,19 +66,19 @@ class EncodedLayer:
 class LayerEncoder:
     """An image ready to be coded in layers, at one quality after another."""
 
-    def __init__(self, image: Image.Image, sizes: Sequence[Size], model: Model) -> None:
-        """image: in a mode of `CODABLE`; sizes: ascending. Raises InputError or ModelError if it cannot be coded."""
+    def __init__(self, image: Image.Image, sizes: Sequence[Size], model: Model, tile: int | None = None) -> None:
+        """image: in a mode of `CODABLE`; sizes: ascending; tile: as `container.write` has it, by default by the size.
+
+        Raises InputError or ModelError if the image cannot be coded.
+        """
         if image.mode not in CODABLE:
             raise InputError(f"images of mode {image.mode} cannot be coded, only {', '.join(CODABLE)}")
         model.check_layers(len(sizes))
         self.colour = image.mode.removesuffix("A")
         self.targets: list[Target] = targets(image, sizes)
         self._sizes, self._model = sizes, model
-
-    @cached_property
-    def _base(self) -> Floats:
-        # The only analysis that does not depend on a quality: those above see a decoded layer.
-        return self._model.base.analyse(to_planes(self.targets[0].pixels))
+        self._tile = TILE * (max(sizes[-1]) > _UNTILED) if tile is None else tile
+        self._base: Floats | None = None  # y of an untiled base layer: it does not depend on the quality
 
     @cached_property
     def _alphas(self) -> list[bytes | None]:
@@ -83,18 +97,46 @@ class LayerEncoder:
             self._model.check_quality(quality)
         codes = [quality_scale.to_code(q) for q in qualities]
         layers: list[EncodedLayer] = []
-        for target, code in zip(self.targets, codes, strict=True):
+        for target, (width, height), code in zip(self.targets, self._sizes, codes, strict=True):
             below = layers[-1].decoded if layers else None
-            size = target.pixels.shape[:2]
-            prediction = predict_layer(self._model, below, size)
-            codec = codec_of(self._model, below)
-            y = self._base if prediction is None else codec.analyse(to_planes(target.pixels), prediction)
-            layers.append(EncodedLayer(codec.encode(y, size, code, prediction, latent_of(below)), self.colour))
+            layers.append(self._encode(target, Layer(self._model, (height, width), code, self.colour, below)))
         table = [
             LayerData(*size, code, layer.payload, alpha)
             for size, code, layer, alpha in zip(self._sizes, codes, layers, self._alphas, strict=True)
         ]
-        return container.write(self._model.hash, self.colour, table, front, back), layers
+        return container.write(self._model.hash, self.colour, table, front, back, self._tile), layers
+
+    def _encode(self, target: Target, layer: Layer) -> EncodedLayer:
+        coded_tiles = container.tiles_of(layer.size, self._tile)
+        streams = []
+        for y in self._analysed(target, layer, coded_tiles):
+            coded = layer.codec.encode(y, layer.quality_code)
+            streams.append(coded.payload)
+        return EncodedLayer(layer, coded_tiles, streams, coded.decoded)
+
+    def _analysed(self, target: Target, layer: Layer, coded_tiles: Sequence[Window]) -> Iterator[Floats]:
+        """y of each tile, before any gain."""
+        parts = layer.windows(Window.whole(layer.size))
+        if len(coded_tiles) > 1:  # each part holds whole tiles, and so do its rows
+            for part in parts:
+                y, cells = self._analyse(target, layer, part), part.divided(CELL)
+                for tile in cells.pieces(self._tile, self._tile):
+                    rows, columns = tile.inside(cells).slices
+                    yield y[:, rows, columns]
+            return
+        if layer.is_base and self._base is not None:
+            yield self._base
+            return
+        y = np.empty((layer.codec.entropy_model.channels, *coded_tiles[0].size), np.float32)
+        for part in parts:
+            rows, columns = part.divided(CELL).slices
+            y[:, rows, columns] = self._analyse(target, layer, part)
+        if layer.is_base:
+            self._base = y
+        yield y
+
+    def _analyse(self, target: Target, layer: Layer, part: Window) -> Floats:
+        return layer.analyse(part, target.part(around(part, layer.size)))
 
 
 def encode_layers(

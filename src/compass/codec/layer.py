@@ -1,44 +1,108 @@
-"""One layer of the recursion. Encoder and decoder both call `finish_layer`, so they hold the same images."""
+"""One layer of the recursion, window by window. Encoder and decoder both call it, so they hold the same images."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from compass.entropy.latent import DecodedLatent, Floats
+from compass.bitstream.container import CELL
+from compass.codec.latent import Latent
+from compass.entropy.latent import Floats, Size
 from compass.model.model import Model
-from compass.model.transform_codec import TransformCodec
+from compass.model.predictor import Part
+from compass.model.transform_codec import MARGIN, TransformCodec
 from compass.picture.pyramid import Pixels
+from compass.picture.window import Window
+
+WINDOW = (512, 1024)  # height and width that are worked out at once, multiples of a cell
 
 
 @dataclass(frozen=True)
 class DecodedLayer:
-    """What a decoder knows of a layer, and hands to the next one."""
+    """What a decoder knows of a layer: the pixels of a window of it, by default all of it."""
 
-    pixels: Pixels  # [H, W, 3]
-    latent: DecodedLatent | None = None  # None where the pixels are all that is known
-    alpha: bytes = b""  # as it is coded; empty in a file without
+    pixels: Pixels  # [h, w, 3]
+    window: Window
+    size: Size  # of the whole layer
+
+    @classmethod
+    def whole(cls, pixels: Pixels) -> DecodedLayer:
+        size = (pixels.shape[0], pixels.shape[1])
+        return cls(pixels, Window.whole(size), size)
+
+    def part(self, window: Window) -> Part:
+        """A window of it, as planes."""
+        rows, columns = window.inside(self.window).slices
+        return Part(to_planes(self.pixels[rows, columns]), window, self.size)
+
+
+class Layer:
+    """One layer of an image at one quality, on the layer below it, which is None for the lowest."""
+
+    def __init__(
+        self, model: Model, size: Size, quality_code: int, colour: str = "RGB", below: DecodedLayer | None = None
+    ) -> None:
+        self.size, self.quality_code = size, quality_code
+        self._model, self._colour, self._below = model, colour, below
+        self._predicted: tuple[Window, Floats] | None = None  # the last prediction: analysis and synthesis share it
 
     @property
-    def planes(self) -> Floats:
-        """The pixels as [3, H, W] in [0, 1]."""
-        return to_planes(self.pixels)
+    def is_base(self) -> bool:
+        """Whether it is the lowest layer."""
+        return self._below is None
+
+    @property
+    def codec(self) -> TransformCodec:
+        """The base codec for the lowest layer, the residual codec for all others."""
+        return self._model.base if self.is_base else self._model.residual
+
+    def windows(self, window: Window) -> list[Window]:
+        """A window, whose edges are at cells, in parts that are worked out one after another."""
+        if self.is_base or self._model.predict.in_parts:
+            return window.pieces(*WINDOW)
+        return [Window.whole(self.size)]
+
+    def predict(self, window: Window) -> Floats | None:
+        """Prediction [3, h, w] of a window from the layer below; None for the lowest."""
+        if self._below is None:
+            return None
+        if self._predicted is None or self._predicted[0] != window:
+            seen = self._model.predict.seen(window, self._below.size, self.size)
+            self._predicted = window, self._model.predict(self._below.part(seen), self.size, window)
+        return self._predicted[1]
+
+    def analyse(self, window: Window, pixels: Pixels) -> Floats:
+        """y [M, h, w] of a window, before any gain, from the pixels `around` it."""
+        seen = around(window, self.size)
+        y = self.codec.analyse(to_planes(pixels), self.predict(seen))
+        rows, columns = window.divided(CELL).inside(seen.divided(CELL)).slices
+        return y[:, rows, columns]
+
+    def reconstruct(self, window: Window, latent: Latent) -> Iterator[tuple[Window, Floats]]:
+        """Planes [3, h, w] in about [0, 1], before rounding, of parts that together hold a window."""
+        for part in self.windows(window.outward(CELL, self.size)):
+            seen = around(part, self.size)
+            values = latent.part(seen.divided(CELL))
+            planes = self.codec.synthesise(values, seen.size, self.quality_code, self.predict(seen))
+            rows, columns = part.inside(seen).slices
+            yield part, planes[:, rows, columns]
+
+    def decode(self, window: Window, latent: Latent) -> DecodedLayer:
+        """A window, and what is worked out along with it, rounded to 8 bits: what the next layer is predicted from."""
+        parts = self.windows(window.outward(CELL, self.size))
+        whole = parts[0].around(parts[-1])
+        pixels = np.empty((*whole.size, 3), np.uint8)
+        for part, planes in self.reconstruct(window, latent):
+            rows, columns = part.inside(whole).slices
+            pixels[rows, columns] = finish_layer(planes, self._colour)
+        return DecodedLayer(pixels, whole, self.size)
 
 
-def codec_of(model: Model, below: DecodedLayer | None) -> TransformCodec:
-    """The base codec for the lowest layer, the residual codec for all others."""
-    return model.base if below is None else model.residual
-
-
-def predict_layer(model: Model, below: DecodedLayer | None, size: tuple[int, int]) -> Floats | None:
-    """Prediction [3, H, W] of a layer of `size` = (H, W) from the layer below; None for the base layer."""
-    return None if below is None else model.predict(below.planes, size)
-
-
-def latent_of(below: DecodedLayer | None) -> DecodedLatent | None:
-    """The latent of the layer below, which the entropy model of a layer may use as context; None if there is none."""
-    return None if below is None else below.latent
+def around(window: Window, size: Size) -> Window:
+    """All of a layer of `size` that a window of it depends on."""
+    return window.outward(CELL, size).grown(MARGIN * CELL, size)
 
 
 def finish_layer(planes: Floats, colour: str) -> Pixels:

@@ -62,10 +62,6 @@ class Encoder:
             _push(coder, symbols, _model_of(table))
         return coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
 
-    def ideal_bits(self) -> float:
-        """Sum of -log2 p over everything put so far."""
-        return sum(ideal_bits(values, table) for values, table in self._groups)
-
 
 class Decoder:
     """Reads groups in the order in which they were put."""

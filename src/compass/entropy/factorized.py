@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from compass.entropy.ans import Decoder, Encoder, rounded
+from compass.entropy.ans import Decoder, Encoder, ideal_bits, rounded
 from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Parts, Size
 from compass.entropy.operations import Integers, to_float
 from compass.entropy.tables import FrequencyTable
@@ -32,23 +32,23 @@ class FactorizedModel(EntropyModel):
     def parts(self) -> Parts:
         return Parts({"log_gain": self.log_gain, "medians": self.medians}, {"y": self.tables}, {})
 
-    def encode(
-        self, y: Floats, z: Floats | None, quality_code: int, context: DecodedLatent | None = None
-    ) -> EncodedLatent:
+    def encode(self, y: Floats, z: Floats | None, quality_code: int) -> EncodedLatent:
         symbols = rounded(y - self._centre(quality_code))
         encoder = Encoder()
         for channel, table in zip(symbols, self._tables_near(quality_code), strict=True):
             encoder.put(channel, table)
-        return EncodedLatent(encoder.finish(), self._decoded(symbols, quality_code), encoder)
+        return EncodedLatent(encoder.finish(), self._decoded(symbols, quality_code))
 
-    def decode(
-        self, payload: bytes, size: Size, quality_code: int, context: DecodedLatent | None = None
-    ) -> DecodedLatent:
+    def decode(self, payload: bytes, size: Size, quality_code: int) -> DecodedLatent:
         self.check_length(payload, size)
         decoder = Decoder(payload)
         symbols = np.stack([decoder.get(size[0] * size[1], table) for table in self._tables_near(quality_code)])
         decoder.finish()
         return self._decoded(symbols.reshape(-1, *size), quality_code)
+
+    def ideal_bits(self, latent: DecodedLatent, quality_code: int) -> float:
+        tables = self._tables_near(quality_code)
+        return sum(ideal_bits(channel, table) for channel, table in zip(latent.symbols, tables, strict=True))
 
     def _decoded(self, symbols: NDArray[np.int32], quality_code: int) -> DecodedLatent:
         values = (symbols + self._centre(quality_code)).astype(np.float32)

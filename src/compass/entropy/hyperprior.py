@@ -5,14 +5,14 @@ They see z and, in a model with context, what of y has been decoded before: see 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compass.entropy import operations
-from compass.entropy.ans import Decoder, Encoder, rounded
+from compass.entropy.ans import Decoder, Encoder, ideal_bits, rounded
 from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Parts, Size, Symbols, hyper_size
 from compass.entropy.operations import ACTIVATION_BITS, Integers, Operation, to_float
 from compass.entropy.quality import interpolate_exact
@@ -78,9 +78,7 @@ class HyperpriorModel(EntropyModel):
                 networks |= {f"groups.{i}.{name}.{p}": network for p, network in enumerate(getattr(model, name), 1)}
         return networks
 
-    def encode(
-        self, y: Floats, z: Floats | None, quality_code: int, context: DecodedLatent | None = None
-    ) -> EncodedLatent:
+    def encode(self, y: Floats, z: Floats | None, quality_code: int) -> EncodedLatent:
         assert z is not None
         hyper_symbols = rounded(z - to_float(self.medians)[:, None, None])
         encoder = Encoder()
@@ -89,18 +87,14 @@ class HyperpriorModel(EntropyModel):
 
         def put(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
             symbols = rounded(y[channels, mask] - means)
-            order, counts = _by_level(levels)
-            parts = np.split(symbols.ravel()[order], np.cumsum(counts)[:-1])
-            for part, table in zip(parts, self.y_tables, strict=True):
+            for part, table in self._with_tables(symbols, levels):
                 encoder.put(part, table)
             return symbols
 
         symbols, _, means = self._in_steps(hyper_symbols, (y.shape[1], y.shape[2]), quality_code, put)
-        return EncodedLatent(encoder.finish(), _decoded(symbols, hyper_symbols, means), encoder)
+        return EncodedLatent(encoder.finish(), _decoded(symbols, hyper_symbols, means))
 
-    def decode(
-        self, payload: bytes, size: Size, quality_code: int, context: DecodedLatent | None = None
-    ) -> DecodedLatent:
+    def decode(self, payload: bytes, size: Size, quality_code: int) -> DecodedLatent:
         self.check_length(payload, size)
         decoder = Decoder(payload)
         z_size = (hyper_size(size[0]), hyper_size(size[1]))
@@ -117,6 +111,21 @@ class HyperpriorModel(EntropyModel):
         symbols, _, means = self._in_steps(hyper_symbols, size, quality_code, get)
         decoder.finish()
         return _decoded(symbols, hyper_symbols, means)
+
+    def ideal_bits(self, latent: DecodedLatent, quality_code: int) -> float:
+        parts = list(zip(latent.hyper_symbols, self.z_tables, strict=True))
+
+        def count(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
+            parts.extend(self._with_tables(latent.symbols[channels, mask], levels))
+            return latent.symbols[channels, mask]
+
+        self._in_steps(latent.hyper_symbols, (latent.symbols.shape[1], latent.symbols.shape[2]), quality_code, count)
+        return sum(ideal_bits(values, table) for values, table in parts)
+
+    def _with_tables(self, symbols: Symbols, levels: Levels) -> Iterator[tuple[Symbols, FrequencyTable]]:
+        """Symbols in coding order, those of a table together."""
+        order, counts = _by_level(levels)
+        return zip(np.split(symbols.ravel()[order], np.cumsum(counts)[:-1]), self.y_tables, strict=True)
 
     def conditions(
         self, latent: DecodedLatent, quality_code: int, run: Run = operations.run

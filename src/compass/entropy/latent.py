@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compass.entropy.ans import Encoder
 from compass.entropy.operations import Operation
 from compass.entropy.quality import interpolate
 from compass.entropy.tables import FrequencyTable
@@ -29,18 +27,11 @@ class DecodedLatent(NamedTuple):
     values: Floats  # [M, h, w] dequantised, still multiplied by the gain
 
 
-@dataclass(frozen=True)
-class EncodedLatent:
+class EncodedLatent(NamedTuple):
     """A latent after coding."""
 
     payload: bytes
     decoded: DecodedLatent
-    encoder: Encoder  # with all that it was given
-
-    @property
-    def ideal_bits(self) -> float:
-        """Sum of -log2 p; counted when it is asked for."""
-        return self.encoder.ideal_bits()
 
 
 class Parts(NamedTuple):
@@ -76,22 +67,16 @@ class EntropyModel(ABC):
         return np.exp(interpolate(self.log_gain, quality_code)).astype(np.float32)[:, None, None]
 
     @abstractmethod
-    def encode(
-        self, y: Floats, z: Floats | None, quality_code: int, context: DecodedLatent | None = None
-    ) -> EncodedLatent:
-        """Codes y [M, h, w], which the gain has been applied to, and its hyper-latent z [N, h', w'].
-
-        context: what a decoder knows already of the layer below; the model kinds of today do not look at it.
-        """
+    def encode(self, y: Floats, z: Floats | None, quality_code: int) -> EncodedLatent:
+        """Codes y [M, h, w], which the gain has been applied to, and its hyper-latent z [N, h', w']."""
 
     @abstractmethod
-    def decode(
-        self, payload: bytes, size: Size, quality_code: int, context: DecodedLatent | None = None
-    ) -> DecodedLatent:
-        """The latent [M, *size] of a payload; context as in `encode`.
+    def decode(self, payload: bytes, size: Size, quality_code: int) -> DecodedLatent:
+        """The latent [M, *size] of a payload. Raises FormatError if it does not fit this size."""
 
-        Raises FormatError if the payload does not fit this size.
-        """
+    @abstractmethod
+    def ideal_bits(self, latent: DecodedLatent, quality_code: int) -> float:
+        """Sum of -log2 p over what codes a latent."""
 
     def check_length(self, payload: bytes, size: Size) -> None:
         """Raises FormatError if a payload is absurdly long for the symbols of a latent [M, *size]."""

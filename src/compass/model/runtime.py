@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,18 @@ from compass.model.graph import Signature, check_graph
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+
+_AS_REQUESTED = 1  # the arena grows by what is asked for, not to powers of two
+
+
+@cache
+def _share_arena() -> None:
+    """One arena for all networks of the process: each leaves its memory to the next."""
+    import onnxruntime as ort
+
+    where = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(where, ort.OrtArenaCfg(0, _AS_REQUESTED, -1, -1))
 
 
 class Network:
@@ -41,7 +53,8 @@ class Network:
         options = ort.SessionOptions()
         options.intra_op_num_threads = self._threads
         options.inter_op_num_threads = 1
-        options.enable_cpu_mem_arena = False  # an arena keeps what large images needed once
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")
         options.enable_mem_pattern = False  # it would remember every size of image
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait leave their core
         options.log_severity_level = 4  # what goes wrong is raised

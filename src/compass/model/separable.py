@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from compass.entropy.latent import Floats
 from compass.picture.coordinates import AxisGrid
 
-_BLOCK = 64  # output rows or columns
+BLOCK = 64  # output rows or columns
 _COLOURS = 3
 
 
@@ -42,10 +42,10 @@ class Weights(NamedTuple):
 
 
 def blocks_of(grid: AxisGrid, size: int) -> list[Block]:
-    """An axis of `size` inputs in blocks of at most `_BLOCK` outputs, in order."""
+    """An axis of `size` inputs in blocks of at most `BLOCK` outputs, in order."""
     blocks = []
-    for start in range(0, len(grid.nearest), _BLOCK):
-        outputs = slice(start, min(start + _BLOCK, len(grid.nearest)))
+    for start in range(0, len(grid.nearest), BLOCK):
+        outputs = slice(start, min(start + BLOCK, len(grid.nearest)))
         near = np.clip(grid.nearest[outputs, None] + np.arange(-1, 2), 0, size - 1)
         seen = np.concatenate((near, grid.cubic_index[outputs]), axis=1)
         blocks.append(Block(outputs, slice(int(seen.min()), int(seen.max()) + 1), near))

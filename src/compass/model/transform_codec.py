@@ -1,10 +1,12 @@
-"""One codec of a model: analysis, synthesis, and the entropy model between them."""
+"""One codec of a model: analysis, synthesis, and the entropy model between them.
+
+Transforms work on whole images as on windows of them: what they make of a cell of 16x16 pixels, one position of the
+latent, depends on nothing further than `MARGIN` positions around it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -13,12 +15,7 @@ from compass.entropy.storage import unpack_entropy_model
 from compass.model.file import ModelFile
 from compass.model.runtime import Network
 
-
-@dataclass(frozen=True)
-class EncodedPlanes(EncodedLatent):
-    """The latent of an image, or of what its prediction lacks, after coding."""
-
-    synthesise: Callable[[], Floats]  # [3, H, W], what a decoder will see; worked out when it is asked for
+MARGIN = 2
 
 
 class TransformCodec:
@@ -75,39 +72,17 @@ class TransformCodec:
             return y, None
         return y, self._hyper_analysis({"y": y[None]}, (n, hyper_size(y.shape[1]), hyper_size(y.shape[2])))
 
-    def encode(
-        self,
-        y: Floats,
-        size: Size,
-        quality_code: int,
-        prediction: Floats | None = None,
-        context: DecodedLatent | None = None,
-    ) -> EncodedPlanes:
-        """Codes what `analyse` made of an image of `size`; context as in `EntropyModel.encode`."""
-        coded = self.entropy_model.encode(*self.scaled(y, quality_code), quality_code, context)
-        synthesise = partial(self._synthesise, coded.decoded, size, quality_code, prediction)
-        return EncodedPlanes(coded.payload, coded.decoded, coded.encoder, synthesise)
+    def encode(self, y: Floats, quality_code: int) -> EncodedLatent:
+        """Codes what `analyse` made, or a part of it as if it were an image of its own."""
+        return self.entropy_model.encode(*self.scaled(y, quality_code), quality_code)
 
-    def decode(
-        self,
-        payload: bytes,
-        size: Size,
-        quality_code: int,
-        prediction: Floats | None = None,
-        context: DecodedLatent | None = None,
-    ) -> tuple[Floats, DecodedLatent]:
-        """The image [3, *size] of a payload, and its latent. Raises FormatError if they do not fit."""
-        decoded = self.decode_latent(payload, size, quality_code, context)
-        return self._synthesise(decoded, size, quality_code, prediction), decoded
+    def decode(self, payload: bytes, size: Size, quality_code: int) -> DecodedLatent:
+        """The latent [M, *size] of what `encode` has coded. Raises FormatError if they do not fit."""
+        return self.entropy_model.decode(payload, size, quality_code)
 
-    def decode_latent(
-        self, payload: bytes, size: Size, quality_code: int, context: DecodedLatent | None = None
-    ) -> DecodedLatent:
-        """The latent of a payload for an image of `size`. Raises FormatError if they do not fit."""
-        return self.entropy_model.decode(payload, _latent_size(size), quality_code, context)
-
-    def _synthesise(self, latent: DecodedLatent, size: Size, quality_code: int, prediction: Floats | None) -> Floats:
-        y = (latent.values / self.entropy_model.gain(quality_code)).astype(np.float32)
+    def synthesise(self, values: Floats, size: Size, quality_code: int, prediction: Floats | None = None) -> Floats:
+        """The image [3, *size] of a latent's values, on its prediction if there is one."""
+        y = (values / self.entropy_model.gain(quality_code)).astype(np.float32)
         whole = self._synthesis({"y": y[None]} | _seen(prediction), (3, 16 * y.shape[1], 16 * y.shape[2]))
         planes = whole[:, : size[0], : size[1]]
         return planes if prediction is None else prediction + planes

@@ -20,6 +20,12 @@ class AxisGrid(NamedTuple):
     cubic_index: NDArray[np.int64]  # [out, 4] input pixels under the bicubic kernel, clamped to the image
     cubic_weight: NDArray[np.float32]  # [out, 4] their weights, summing to one
 
+    def part(self, outputs: slice) -> AxisGrid:
+        """Some of the output positions."""
+        return AxisGrid(
+            self.nearest[outputs], self.phase[outputs], self.cubic_index[outputs], self.cubic_weight[outputs]
+        )
+
 
 def axis_grid(size: int, out: int) -> AxisGrid:
     """Grid for enlarging `size` pixels to `out` >= 1 pixels. Keys' cubic kernel with a = -0.5 (IEEE ASSP 1981)."""

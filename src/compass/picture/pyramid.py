@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from compass.errors import InputError
+from compass.picture.window import Window
 
 MAX_LAYERS = 32
 MAX_SIDE = 1 << 20
+
+_KERNEL = Image.Resampling.BICUBIC
+_ROWS = 256  # that are looked at together
 
 Size = tuple[int, int]  # width, height
 Pixels = NDArray[np.uint8]  # [H, W, 3]
@@ -54,31 +58,52 @@ def check_sizes(sizes: list[Size], full: Size) -> list[Size]:
 
 def pyramid(image: Image.Image, sizes: Sequence[Size]) -> list[Pixels]:
     """The image (mode RGB, or RGBA: then [H, W, 4]) at each size, by antialiased bicubic downscaling."""
-    return [np.asarray(image if image.size == size else image.resize(size, Image.Resampling.BICUBIC)) for size in sizes]
+    return [np.asarray(image if image.size == size else image.resize(size, _KERNEL)) for size in sizes]
 
 
-class Target(NamedTuple):
-    """The pixels and the alpha that a layer is coded from."""
+@dataclass(frozen=True)
+class Target:
+    """What a layer is coded from."""
 
-    pixels: Pixels  # [H, W, 3]; where nothing is seen, the mean of what is
-    alpha: NDArray[np.uint8] | None  # [H, W], 255 is opaque
+    image: Image.Image  # of the layer's size, RGB, L or RGBA
+    unseen: NDArray[np.uint8] | None = None  # [3] the colour where nothing is seen; None in an image without alpha
+
+    def part(self, window: Window) -> Pixels:
+        """[h, w, 3], the pixels of a window."""
+        box = (window.left, window.top, window.right, window.bottom)
+        part = self.image if box == (0, 0, *self.image.size) else self.image.crop(box)
+        if self.unseen is None:
+            return np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
+        layer = np.asarray(part)
+        pixels = layer[:, :, :3].copy()
+        pixels[layer[:, :, 3] == 0] = self.unseen
+        return pixels
+
+    @property
+    def pixels(self) -> Pixels:
+        """[H, W, 3]."""
+        return self.part(Window(0, 0, self.image.height, self.image.width))
+
+    @property
+    def alpha(self) -> NDArray[np.uint8] | None:
+        """[H, W], 255 is opaque."""
+        return None if self.unseen is None else np.asarray(self.image.getchannel("A"))
 
 
 def targets(image: Image.Image, sizes: Sequence[Size]) -> list[Target]:
     """An image of any codable mode at each size, by antialiased bicubic downscaling of colours times alpha."""
-    if not image.mode.endswith("A"):
-        return [Target(pixels, None) for pixels in pyramid(image.convert("RGB"), sizes)]
-    found = []
-    mean = _mean_seen(np.asarray(image.convert("RGBA")))
-    for layer in pyramid(image.convert("RGBA"), sizes):
-        pixels, alpha = layer[:, :, :3].copy(), np.ascontiguousarray(layer[:, :, 3])
-        pixels[alpha == 0] = mean
-        found.append(Target(pixels, alpha))
-    return found
+    unseen = None
+    if image.mode.endswith("A"):
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
+        unseen = _mean_seen(image)
+    return [Target(image if image.size == size else image.resize(size, _KERNEL), unseen) for size in sizes]
 
 
-def _mean_seen(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Mean colour of [H, W, 4], weighted by alpha."""
-    weight = pixels[:, :, 3].astype(np.float64)
-    total = max(1.0, weight.sum())
-    return np.rint(np.einsum("hwc,hw->c", pixels[:, :, :3], weight) / total).astype(np.uint8)
+def _mean_seen(image: Image.Image) -> NDArray[np.uint8]:
+    """Mean colour of an RGBA image, weighted by alpha."""
+    weight, total = 0, np.zeros(3, np.int64)
+    for window in Window(0, 0, image.height, image.width).pieces(_ROWS, image.width):
+        pixels = np.asarray(image.crop((0, window.top, image.width, window.bottom))).astype(np.uint32)
+        weight += int(pixels[:, :, 3].sum(dtype=np.int64))
+        total += (pixels[:, :, :3] * pixels[:, :, 3:]).sum(axis=(0, 1), dtype=np.int64)
+    return np.rint(total / max(1, weight)).astype(np.uint8)

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
+import numpy as np
 from PIL import Image
 
 from compass.bitstream import container
-from compass.codec.decoder import reconstruct_layer
+from compass.codec.decoder import open_layer
 from compass.codec.encoder import encode_layers
-from compass.codec.layer import DecodedLayer
+from compass.codec.layer import DecodedLayer, finish_layer
+from compass.entropy.latent import Floats
 from compass.errors import ModelError
 from compass.evaluation.codecs.contract import ImageResult, LayerResult, Settings, UnavailableError, timed
 from compass.model import store
 from compass.model.model import Model
 from compass.picture.pyramid import Pixels
+from compass.picture.window import Window
 
 QUALITIES = (0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
 
@@ -54,21 +57,31 @@ class CompassCodec(_OfModel):
         below: DecodedLayer | None = None
         decoding, start = 0.0, 0
         for k, entry in enumerate(header.layers):
-            reconstruction, seconds = timed(partial(reconstruct_layer, data, header, k, model, below))
-            decoded, finishing = timed(partial(reconstruction.finish, header.colour))
+            planes, seconds = timed(partial(_planes, data, header, k, model, below))
+            pixels, finishing = timed(partial(finish_layer, planes, header.colour))
             decoding += seconds + finishing
             end = header.span(k)[1]
             coded = ImageResult(
                 bytes=end - start,
-                image=decoded.pixels,
+                image=pixels,
                 encoding_time=encoding,
                 decoding_time=decoding,
                 payload_bytes=entry.length,
-                planes=255 * reconstruction.planes.transpose(1, 2, 0),
+                planes=255 * planes.transpose(1, 2, 0),
             )
             layers.append(LayerResult(coded, end))
-            start, below = end, decoded
+            start, below = end, DecodedLayer.whole(pixels)
         return layers
+
+
+def _planes(data: bytes, header: container.Header, k: int, model: Model, below: DecodedLayer | None) -> Floats:
+    """A layer before rounding."""
+    layer, latent = open_layer(data, header, k, model, below)
+    planes = np.empty((3, *layer.size), np.float32)
+    for part, piece in layer.reconstruct(Window.whole(layer.size), latent):
+        rows, columns = part.slices
+        planes[:, rows, columns] = piece
+    return planes
 
 
 @dataclass(frozen=True)
