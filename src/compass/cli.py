@@ -20,6 +20,7 @@ from compass.cli_options import (
     Threads,
     check_target,
     parse_bytes,
+    parse_crop,
     parse_number,
     parse_size,
 )
@@ -104,6 +105,9 @@ def decode(
     width: Annotated[
         int | None, typer.Option(min=1, help="Decode to this width, from the smallest layer that is as wide.")
     ] = None,
+    crop: Annotated[
+        str | None, typer.Option(help="Decode only this part of the layer: X,Y,WIDTH,HEIGHT in its pixels.")
+    ] = None,
     strict: Strict = False,
     model: ModelName = None,
     threads: Threads = 0,
@@ -113,12 +117,15 @@ def decode(
     check_target(target, force)
     if layer is not None and width is not None:
         raise typer.BadParameter("give either --layer or --width")
+    if crop is not None and width is not None:
+        raise typer.BadParameter("give either --crop or --width")
+    box = None if crop is None else parse_crop(crop)
     from compass.picture.files import format_of, write_image
 
     format_of(target)
     _set_strict(strict)
     with _open(source, model=model, threads=threads) as opened:
-        write_image(opened.decode(layer, width=width), target, replace=force)
+        write_image(opened.decode(layer, width=width, box=box), target, replace=force)
 
 
 @app.command()

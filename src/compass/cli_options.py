@@ -68,3 +68,11 @@ def parse_size(text: str) -> tuple[int, int | None]:
     if not re.fullmatch(r"[0-9]{1,7}x([0-9]{1,7})?", text):
         raise typer.BadParameter(f"{text!r} is not a size like 320x or 320x200")
     return int(width), int(height) if height else None
+
+
+def parse_crop(text: str) -> tuple[int, int, int, int]:
+    """Left, upper, right and lower edge of X,Y,WIDTH,HEIGHT."""
+    if not re.fullmatch(r"[0-9]{1,7}(,[0-9]{1,7}){3}", text):
+        raise typer.BadParameter(f"{text!r} is not a part of an image like 0,0,640,480")
+    left, top, width, height = map(int, text.split(","))
+    return left, top, left + width, top + height

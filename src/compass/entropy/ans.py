@@ -79,8 +79,8 @@ class Decoder:
             return np.zeros(0, np.int32)
         symbols = self._coder.decode(_model_of(table), count)
         values: NDArray[np.int32] = symbols - np.int32(table.reach)
-        escaped = np.flatnonzero(symbols == 2 * table.reach + 1)
-        if escaped.size:
+        if symbols.max() == 2 * table.reach + 1:
+            escaped = np.flatnonzero(symbols == 2 * table.reach + 1)
             classes = self._coder.decode(_uniform(_CLASSES), escaped.size)
             rest = np.zeros(escaped.size, np.int64)
             for c in range(1, _CLASSES):

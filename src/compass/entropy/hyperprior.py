@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,8 @@ from compass.entropy.scales import SCALE_LEVELS
 from compass.entropy.steps import PHASES, Group, Place, phase_mask
 from compass.entropy.tables import FrequencyTable
 
-Levels = NDArray[np.int64]
+Levels = NDArray[np.uint8]
+_MOST_LOOKED_UP = 1 << 18  # scales whose levels are kept in a table
 # (slice of channels, mask of positions [h, w], levels [C, n], means [C, n]) -> symbols [C, n]
 _CodeStep = Callable[[slice, NDArray[np.bool_], Levels, Floats], Symbols]
 Network = Sequence[Operation]
@@ -165,11 +167,25 @@ class HyperpriorModel(EntropyModel):
                         scales[at] += run(model.phase_scales[phase - 1], seen, place)
                         means[at] += run(model.phase_means[phase - 1], values, place)
                 here = phase_mask(places, size)
-                levels = np.searchsorted(self.thresholds, scales[own, here], side="right")
+                levels = self._levels(scales[own, here])
                 symbols[own, here] = code(own, here, levels, to_float(means[own, here]).astype(np.float32))
                 done |= here
             start = own.stop
         return symbols, scales, means
+
+    def _levels(self, scales: Integers) -> Levels:
+        """How many of the thresholds are at or below each scale."""
+        first = self.thresholds[0] - 1
+        if len(self._level_of) == 0:
+            return np.searchsorted(self.thresholds, scales, side="right").astype(np.uint8)
+        return self._level_of[np.clip(scales - first, 0, len(self._level_of) - 1)]
+
+    @cached_property
+    def _level_of(self) -> Levels:
+        """Levels of all scales from just below the first threshold to the last; none where these are too many."""
+        first, last = int(self.thresholds[0]) - 1, int(self.thresholds[-1])
+        scales = np.arange(first, last + 1) if last - first < _MOST_LOOKED_UP else np.zeros(0, np.int64)
+        return np.searchsorted(self.thresholds, scales, side="right").astype(np.uint8)
 
     def _magnitudes(self, symbols: Symbols) -> Integers:
         return self.magnitudes[np.minimum(np.abs(symbols), len(self.magnitudes) - 1)]
@@ -182,5 +198,5 @@ def _decoded(symbols: Symbols, hyper_symbols: Symbols, means: Integers) -> Decod
 
 def _by_level(levels: Levels) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Positions in coding order, all of level 0 first; and how many each of the 64 levels has."""
-    flat = levels.ravel().astype(np.uint8)  # bytes are sorted by counting
+    flat = levels.ravel()  # bytes are sorted by counting
     return np.argsort(flat, kind="stable"), np.bincount(flat, minlength=SCALE_LEVELS)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from compass.entropy.steps import Place
@@ -71,15 +72,17 @@ class Convolution(Operation):
         return self._at(x, place, 2)
 
     def _at(self, x: Exact, first: Place, step: int) -> Exact:
-        out, _, k, _ = self.weight.shape
-        height, width = x.shape[1:]
-        padded = np.pad(x, ((0, 0), (k // 2,) * 2, (k // 2,) * 2)) if k > 1 else x
-        total: Exact | float = 0.0
-        for dy in range(k):
-            for dx in range(k):
-                part = padded[:, dy + first[0] : dy + height : step, dx + first[1] : dx + width : step]
-                total += self.weight[:, :, dy, dx] @ part.reshape(len(x), -1)
-        return _rescale((total + self.bias[:, None]).reshape(out, *part.shape[1:]))
+        out, channels, k, _ = self.weight.shape
+        if k == 1:
+            seen = x[:, first[0] :: step, first[1] :: step]
+        else:
+            padded = np.pad(x, ((0, 0), (k // 2,) * 2, (k // 2,) * 2))
+            windows = sliding_window_view(padded, (k, k), (1, 2))[:, first[0] :: step, first[1] :: step]
+            seen = windows.transpose(0, 3, 4, 1, 2)
+        size = seen.shape[-2:]
+        total = self.weight.reshape(out, -1) @ seen.reshape(channels * k * k, size[0] * size[1])
+        total += self.bias[:, None]
+        return _rescale(total).reshape(out, *size)
 
     def output_shape(self, shape: Shape) -> Shape:
         out = _check_kernel(self.weight, self.bias, inputs=1, channels=shape[0])
@@ -223,6 +226,7 @@ def _reach(weight: Exact, bias: Exact, summed: tuple[int, ...]) -> float:
 
 
 def _rescale(total: Exact) -> Exact:
-    """Back to ACTIVATION_BITS, rounded half up, saturated."""
-    scaled = np.floor((total + 2 ** (WEIGHT_BITS - 1)) * 2.0**-WEIGHT_BITS)
-    return np.clip(scaled, -ACTIVATION_LIMIT, ACTIVATION_LIMIT)
+    """Back to ACTIVATION_BITS, rounded half up, saturated; in place."""
+    total += 2 ** (WEIGHT_BITS - 1)
+    total *= 2.0**-WEIGHT_BITS
+    return np.clip(np.floor(total, out=total), -ACTIVATION_LIMIT, ACTIVATION_LIMIT, out=total)

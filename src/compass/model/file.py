@@ -32,7 +32,7 @@ from compass.errors import ModelError
 from compass.files import atomic_writer
 
 MANIFEST = "model.json"
-FORMAT = 2
+FORMAT = 3
 
 _PARTS = "base|residual"
 _MEMBER = re.compile(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from compass.entropy.latent import Floats, Size
 from compass.errors import ModelError
 from compass.model.runtime import Network
-from compass.model.separable import BLOCK, blocks_of, enlarge, weights_of
+from compass.model.separable import BLOCK, blocks_of, enlarge, unpack, weights_of
 from compass.picture.coordinates import AxisGrid, axis_grid
 from compass.picture.window import Window
 
@@ -77,7 +77,8 @@ class Predictor:
         planes = lower.planes[:, y, x]
         feeds = {"x": planes[None]} | _positions([rows.grid, columns.grid], lower.size, size)
         outputs = (len(rows.grid.phase), len(columns.grid.phase))
-        coefficients, row_taps, column_taps = self._outputs(feeds, outputs)
+        packed, row_taps, column_taps = self._outputs(feeds, outputs)
+        coefficients = unpack(packed[0], row_taps.shape[1] // 3, planes.shape[1:])
         blocks = [
             (block, weights_of(block, columns.grid, column_taps).joined())
             for block in blocks_of(columns.grid, columns.length)
@@ -85,8 +86,7 @@ class Predictor:
         prediction = np.empty((3, *outputs), np.float32)
         for block in blocks_of(rows.grid, rows.length):
             weights = weights_of(block, rows.grid, row_taps)
-            part = coefficients[0, :, block.inputs]
-            prediction[:, block.outputs] = enlarge(planes[:, block.inputs], part, weights, blocks)
+            prediction[:, block.outputs] = enlarge(planes[:, block.inputs], coefficients[block.inputs], weights, blocks)
         y, x = window.shifted(-rows.output, -columns.output).slices
         return prediction[:, y, x]
 
@@ -94,7 +94,8 @@ class Predictor:
         """Coefficients and taps of some pixels. Raises ModelError if they do not fit each other."""
         outputs = self.network.run(feeds)
         count, rest = divmod(outputs[1].shape[-1] if outputs[1].ndim else 0, 3)
-        shapes = ((1, 3 * count * count, *feeds["x"].shape[2:]), (size[0], 3 * count), (size[1], 3 * count))
+        cells = tuple(-(-side // 2) for side in feeds["x"].shape[2:])
+        shapes = ((1, 12 * count * count, *cells), (size[0], 3 * count), (size[1], 3 * count))
         for output, shape in zip(outputs, shapes, strict=True):
             if rest or not count or output.shape != shape:
                 raise ModelError(f"the model's predictor yields {output.dtype} of shape {output.shape}, not {shape}")

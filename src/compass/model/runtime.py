@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 
-_AS_REQUESTED = 1  # the arena grows by what is asked for, not to powers of two
+_BY_DOUBLING = 0  # how the arena grows: pieces of few large blocks are used again by what has another size
 
 
 @cache
@@ -25,7 +25,7 @@ def _share_arena() -> None:
     import onnxruntime as ort
 
     where = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    ort.create_and_register_allocator(where, ort.OrtArenaCfg(0, _AS_REQUESTED, -1, -1))
+    ort.create_and_register_allocator(where, ort.OrtArenaCfg(0, _BY_DOUBLING, -1, -1))
 
 
 class Network:

@@ -34,11 +34,12 @@ class Weights(NamedTuple):
     """Weights of the output positions of a block on its input positions."""
 
     cubic: Floats  # [outputs, inputs]
-    taps: Floats  # [outputs, rank, inputs]
+    taps: Floats  # [outputs, inputs, rank]
 
     def joined(self) -> Floats:
         """[(rank + 1) * inputs, outputs]: of the taps, then of the bicubic kernel."""
-        return np.concatenate((self.taps, self.cubic[:, None]), axis=1).reshape(len(self.cubic), -1).T
+        taps = self.taps.transpose(0, 2, 1)
+        return np.concatenate((taps, self.cubic[:, None]), axis=1).reshape(len(self.cubic), -1).T
 
 
 def blocks_of(grid: AxisGrid, size: int) -> list[Block]:
@@ -62,19 +63,32 @@ def weights_of(block: Block, grid: AxisGrid, taps: Floats) -> Weights:
     np.add.at(cubic, (row, grid.cubic_index[outputs] - first), grid.cubic_weight[outputs])
     weights = np.zeros((len(row), count, rank), np.float32)
     np.add.at(weights, (row, block.near - first), taps[outputs].reshape(-1, 3, rank))
-    return Weights(cubic, np.ascontiguousarray(weights.transpose(0, 2, 1)))
+    return Weights(cubic, weights)
+
+
+def unpack(packed: Floats, rank: int, size: tuple[int, ...]) -> Floats:
+    """Coefficients [h, rank, rank * 3, w], i first, of a network's [rank * rank * 3 * 4, ceil(h / 2), ceil(w / 2)].
+
+    Each of its positions holds those of 2x2 pixels, row by row, behind each other.
+    """
+    height, width = packed.shape[1:]
+    cells = packed.reshape(rank, rank * _COLOURS, 2, 2, height, width)
+    coefficients = np.empty((2 * height, rank, rank * _COLOURS, 2 * width), np.float32)
+    for row in range(2):
+        for column in range(2):
+            coefficients[row::2, :, :, column::2] = cells[:, :, row, column].transpose(2, 0, 1, 3)
+    return np.ascontiguousarray(coefficients[: size[0], :, :, : size[1]])
 
 
 def enlarge(lower: Floats, coefficients: Floats, rows: Weights, columns: Sequence[tuple[Block, Floats]]) -> Floats:
     """The rows [3, rows, W] of the prediction that see the rows `lower` [3, n, w].
 
-    coefficients: [rank * rank * 3, n, w]; columns: the blocks of the whole axis, with their joined weights.
+    coefficients: [n, rank, rank * 3, w]; columns: the blocks of the whole axis, with their joined weights.
     """
-    count, rank, seen = rows.taps.shape
+    count, seen, rank = rows.taps.shape
     width = lower.shape[2]
-    part = coefficients.reshape(rank, rank * _COLOURS, seen, width).transpose(0, 2, 1, 3).reshape(rank * seen, -1)
     expanded = np.empty((count, _COLOURS, rank + 1, width), np.float32)  # the sums over i for each j, and bicubic
-    sums = rows.taps.reshape(count, -1) @ part
+    sums = rows.taps.reshape(count, -1) @ coefficients.reshape(seen * rank, -1)
     expanded[:, :, :rank] = sums.reshape(count, rank, _COLOURS, width).transpose(0, 2, 1, 3)
     image = lower.transpose(1, 0, 2).reshape(seen, -1)
     expanded[:, :, rank] = (rows.cubic @ image).reshape(count, _COLOURS, width)

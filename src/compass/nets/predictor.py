@@ -96,8 +96,11 @@ class SeparablePredictor(nn.Module):
 
     def coefficients(self, x: Tensor) -> Tensor:
         """K of x [B, 3, h, w]: [B, rank * rank * 3, h, w], i first, then j, then the colour."""
-        features = self.blocks(self.enter(self.unshuffle(pad_to_multiple(x, 2) - 0.5)))
-        return self.shuffle(self.leave(features))[:, :, : x.shape[2], : x.shape[3]]
+        return self.shuffle(self.packed_coefficients(x))[:, :, : x.shape[2], : x.shape[3]]
+
+    def packed_coefficients(self, x: Tensor) -> Tensor:
+        """The same before a pixel shuffle: [B, rank * rank * 3 * 4, ceil(h / 2), ceil(w / 2)]."""
+        return self.leave(self.blocks(self.enter(self.unshuffle(pad_to_multiple(x, 2) - 0.5))))
 
     def position_taps(self, phase: Tensor, log_ratio: Tensor) -> Tensor:
         """a of phases [n]: [n, 3 * rank], t first."""

@@ -9,7 +9,7 @@ from typing import IO
 from PIL import Image, UnidentifiedImageError
 
 from compass.errors import InputError
-from compass.files import STANDARD, read_bytes, write_bytes
+from compass.files import STANDARD, atomic_writer, read_bytes, write_bytes
 from compass.picture.metadata import EXIF_ERRORS, Metadata
 from compass.picture.modes import to_codable, warn_of_lost_bits
 
@@ -49,7 +49,7 @@ def _read(source: Path | IO[bytes], name: str) -> Image.Image:
         with Image.open(source) as image:
             warn_of_lost_bits(image)
             image.load()
-            return to_codable(image)
+            return to_codable(image, own=True)
     except UnidentifiedImageError:
         raise InputError(f"{name} is not an image that can be read") from None
     except Image.DecompressionBombError as error:
@@ -76,16 +76,27 @@ def write_image(image: Image.Image, path: Path, replace: bool = True) -> None:
 
     Raises InputError if it does not fit that format, or if the file cannot be written; see `atomic_writer`.
     """
-    write_bytes(image_bytes(image, path), path, replace)
+    if path == STANDARD:
+        write_bytes(image_bytes(image, path), path)
+        return
+    with atomic_writer(path, replace) as file:
+        _save(image, path, file)
 
 
 def image_bytes(image: Image.Image, path: Path) -> bytes:
     """Encode an image, its metadata included, in the format of the extension of `path`. Raises InputError."""
-    buffer, kind = io.BytesIO(), format_of(path)
+    buffer = io.BytesIO()
+    _save(image, path, buffer)
+    return buffer.getvalue()
+
+
+def _save(image: Image.Image, path: Path, file: IO[bytes]) -> None:
+    kind = format_of(path)
     if image.mode.endswith("A") and kind in _OPAQUE:
         raise InputError(f"{path}: the image has alpha, which {kind} cannot hold")
     try:
-        image.save(buffer, kind, **Metadata.of(image).save_options(kind))
+        image.save(file, kind, **Metadata.of(image).save_options(kind))
     except EXIF_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the file, not of the format
+            raise
         raise InputError(f"{path}: the image cannot be written in this format: {error}") from None
-    return buffer.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from compass.errors import warn
 
 _EXIF_PREFIX = b"Exif\0\0"  # of JPEG's segment, not of the data
 _PNG_XMP, _TIFF_XMP = "XML:com.adobe.xmp", 700
+_IN_INFO = ("icc_profile", "exif", "xmp", _PNG_XMP)
 _ORIENTATION = 0x0112
 # Of a TIFF file's tags, what describes the image and not the file; then the directories of EXIF and GPS.
 _DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
@@ -54,6 +56,10 @@ class Metadata:
         given = self.given
         return given if self.exif is None else given | {"exif": _EXIF_PREFIX + self.exif}
 
+    def is_all_of(self, info: Mapping[Any, Any]) -> bool:
+        """Whether an image's `info` holds it in just this form, and so says nothing of orientation either."""
+        return self.as_info == {name: info[name] for name in _IN_INFO if name in info}
+
     def save_options(self, kind: str) -> dict[str, Any]:
         """Arguments of `Image.save` for a format by Pillow's name: PNG and TIFF take XMP in ways of their own."""
         options: dict[str, Any] = dict(self.as_info)
@@ -87,7 +93,7 @@ class Metadata:
 
 def replace_info(info: dict[Any, Any], metadata: Metadata) -> None:
     """Puts metadata in place of what an image's `info` has of it."""
-    for name in ("icc_profile", "exif", "xmp", _PNG_XMP):
+    for name in _IN_INFO:
         info.pop(name, None)
     info.update(metadata.as_info)
 

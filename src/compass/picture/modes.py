@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 
 import numpy as np
@@ -27,14 +28,15 @@ _BY_PROFILE = ("CMYK", "LAB")
 _LOST_BITS = "the image has 16 bits a channel and is coded with 8"
 
 
-def to_codable(image: Image.Image) -> Image.Image:
+def to_codable(image: Image.Image, own: bool = False) -> Image.Image:
     """The image upright, in a mode of `CODABLE`, its metadata in `info`; alpha that is full everywhere is dropped.
 
-    Warns where 16 bits become 8. Raises InputError if the mode cannot be converted without guessing.
+    own: the image may be changed; otherwise one that has to be is copied. Warns where 16 bits become 8. Raises
+    InputError if the mode cannot be converted without guessing.
     """
     if 0 in image.size:
         raise InputError("the image has no pixels")
-    image = _upright(image)
+    image = _upright(image, own)
     if image.mode.startswith("I;16") or image.mode == "I":
         image = _to_8_bits(image)
     elif image.mode in _BY_PROFILE:
@@ -50,13 +52,14 @@ def to_codable(image: Image.Image) -> Image.Image:
     return image
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """A copy with its EXIF orientation applied, and all metadata in `info`."""
+def _upright(image: Image.Image, own: bool) -> Image.Image:
+    """The image with its EXIF orientation applied, and all metadata in `info`."""
     exif = image.info.get("exif") or exif_of_tags(image)
-    try:
-        upright = ImageOps.exif_transpose(image)
-    except EXIF_ERRORS:  # an orientation that cannot be read: `Metadata` will say so
-        upright = Image.Image.copy(image)
+    if exif == image.info.get("exif") and Metadata.of(image).is_all_of(image.info):
+        return image
+    upright = image if own else Image.Image.copy(image)
+    with contextlib.suppress(*EXIF_ERRORS):  # an orientation that cannot be read: `Metadata` will say so
+        ImageOps.exif_transpose(upright, in_place=True)
     if exif is not None:
         upright.info["exif"] = exif
     replace_info(upright.info, Metadata.of(upright))

@@ -36,6 +36,7 @@ from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import Codec, CompassNet
 from compass.nets.predictor import AxisTensors, SeparablePredictor, axis_tensors
 from compass.nets.priors import FactorizedPrior
+from compass.training.arrange import arranged
 
 _OPSET = 17
 _TAIL = 2.0**-16  # probability left to the escape of a table
@@ -258,7 +259,7 @@ class _SeparableGraph(nn.Module):
 
     def forward(self, x: Tensor, *positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return (
-            self.predictor.coefficients(x),
+            self.predictor.packed_coefficients(x),
             self.predictor.position_taps(*positions[:2]),
             self.predictor.position_taps(*positions[2:]),
         )
@@ -294,7 +295,7 @@ def _export(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's remarks on sizes that are constant by design
         torch.onnx.export(
-            module.eval(),
+            arranged(module).eval(),
             inputs,
             buffer,  # type: ignore[arg-type]
             input_names=list(names),

@@ -15,6 +15,7 @@ from compass.entropy.arrays import unpack_arrays
 from compass.entropy.operations import ACTIVATION_BITS, WEIGHT_BITS
 from compass.errors import InputError
 from compass.model.file import MANIFEST, ModelFile
+from compass.training.arrange import as_trained
 
 _GRAPHS = {
     "encoder/{}/analysis.onnx": "g_a.",
@@ -61,11 +62,11 @@ def _initialisers(graph: bytes) -> dict[str, Tensor]:
         import onnx
     except ModuleNotFoundError:
         raise InputError("reading weights from a model file needs onnx: install compass-codec[train]") from None
-    tensors = onnx.load_from_string(graph).graph.initializer
-    return {
+    weights = {
         tensor.name.removesuffix(".half"): torch.from_numpy(onnx.numpy_helper.to_array(tensor).astype(np.float32))
-        for tensor in tensors
+        for tensor in onnx.load_from_string(graph).graph.initializer
     }
+    return as_trained(weights)
 
 
 def _entropy(file: ModelFile, part: str) -> dict[str, Tensor]:

@@ -1,0 +1,108 @@
+"""Large images: coded in tiles, worked out in windows, decoded in part."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import compass
+from compass.bitstream import container
+from compass.codec.encoder import encode_layers
+from compass.errors import FormatError, InputError
+from tests.conftest import PARROTS
+
+LARGE = (1100, 300)  # more than 1024 pixels a side: coded in tiles, in more than one window
+
+
+class Counted(io.BytesIO):
+    """Knows how many bytes have been read."""
+
+    count = 0
+
+    def read(self, size=-1):
+        part = super().read(size)
+        self.count += len(part)
+        return part
+
+
+@pytest.fixture(scope="module")
+def large(tiny_model):
+    """A file of a large image with alpha, and its layers as the encoder has them."""
+    with Image.open(PARROTS) as source:
+        image = source.convert("RGB").resize(LARGE)
+    image.putalpha(image.getchannel("G"))
+    return encode_layers(image, [(275, 75), (550, 150), LARGE], [1, 1, 1], tiny_model)
+
+
+def test_a_large_image_in_tiles_is_what_the_encoder_saw(large, tiny_model):
+    data, layers = large
+    header = container.read_header(data)
+    assert [len(header.tiles(k)) for k in range(3)] == [1, 2, 3]
+    with compass.open(data, model=tiny_model.path) as opened:
+        for k, layer in enumerate(layers):
+            assert np.array_equal(np.asarray(opened.decode(k))[:, :, :3], layer.pixels)
+            assert layer.ideal_bits / 8 < len(layer.payload) < layer.ideal_bits / 8 + 20 * len(header.tiles(k))
+
+
+@pytest.mark.parametrize("window", [(64, 96), (512, 1024), (4096, 4096)])
+def test_pixels_and_bytes_do_not_depend_on_the_windows(window, large, tiny_model, monkeypatch):
+    data, layers = large
+    monkeypatch.setattr("compass.codec.layer.WINDOW", window)
+    assert np.array_equal(np.asarray(compass.decode(data, model=tiny_model.path))[:, :, :3], layers[-1].pixels)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_part_of_a_layer_is_a_part_of_the_whole(layer, large, tiny_model):
+    data, _ = large
+    whole = compass.decode(data, layer, model=tiny_model.path)
+    width, height = whole.size
+    rng = np.random.default_rng(layer)
+    boxes = [(0, 0, width, height), (0, 0, 1, 1), (width - 1, height - 1, width, height), (7, 3, width - 1, 20)]
+    for _ in range(6):
+        left, top = (int(rng.integers(side)) for side in whole.size)
+        boxes.append((left, top, int(rng.integers(left, width)) + 1, int(rng.integers(top, height)) + 1))
+    for box in boxes:
+        with compass.open(data, model=tiny_model.path) as opened:
+            part = opened.decode(layer, box=box)
+        assert part.mode == whole.mode
+        assert np.array_equal(np.asarray(part), np.asarray(whole.crop(box)))
+
+
+def test_a_part_of_a_large_layer_needs_some_of_its_bytes(large, tiny_model):
+    data, _ = large
+
+    header, file = container.read_header(data), Counted(data)
+    opened = compass.open(file, model=tiny_model.path)
+    opened.decode(2, box=(0, 0, 100, 100))
+    streams = container.open_streams(data, header, 2)
+    others = len(streams.read(1)) + len(streams.read(2))
+    assert file.count < len(data) - others + 200
+    assert others > header.layers[2].length / 2
+
+
+def test_damage_in_one_tile_leaves_the_others(large, tiny_model):
+    data, _ = large
+    header = container.read_header(data)
+    damaged = bytearray(data)
+    damaged[header.span(2)[0] + header.layers[2].length - 1] ^= 1  # the last byte of the last tile
+    opened = compass.open(bytes(damaged), model=tiny_model.path)
+    assert opened.decode(2, box=(0, 0, 300, 300)).size == (300, 300)
+    with pytest.raises(FormatError, match="tile 2 of a layer is damaged"):
+        opened.decode(2)
+    damaged = bytearray(data)
+    damaged[header.span(2)[0]] ^= 1
+    with pytest.raises(FormatError, match="table of a layer's tiles is damaged"):
+        compass.decode(bytes(damaged), model=tiny_model.path)
+    with pytest.raises(FormatError, match="layer 2 is damaged"):
+        compass.extract(bytes(damaged), 2)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 0, 1), (-1, 0, 5, 5), (0, 0, 5, 301), (6, 0, 5, 5)])
+def test_boxes_that_are_no_part_of_a_layer(box, large, tiny_model):
+    with pytest.raises(InputError, match="is no part of a layer of 1100x300"):
+        compass.open(large[0], model=tiny_model.path).decode(box=box)
+    with pytest.raises(InputError, match="only one of width and box"):
+        compass.open(large[0], model=tiny_model.path).decode(width=5, box=(0, 0, 1, 1))
