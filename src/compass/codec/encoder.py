@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -14,7 +14,7 @@ from compass.bitstream.boxes import Box
 from compass.bitstream.container import CELL, LayerData
 from compass.bitstream.streams import join
 from compass.codec.latent import Latent
-from compass.codec.layer import DecodedLayer, Layer, around
+from compass.codec.layer import DecodedLayer, Layer, around, parts
 from compass.entropy import quality as quality_scale
 from compass.entropy.latent import DecodedLatent, Floats
 from compass.errors import InputError
@@ -109,34 +109,23 @@ class LayerEncoder:
     def _encode(self, target: Target, layer: Layer) -> EncodedLayer:
         coded_tiles = container.tiles_of(layer.size, self._tile)
         streams = []
-        for y in self._analysed(target, layer, coded_tiles):
-            coded = layer.codec.encode(y, layer.quality_code)
+        for tile in coded_tiles:
+            coded = layer.codec.encode(self._analyse(target, layer, tile), layer.quality_code)
             streams.append(coded.payload)
         return EncodedLayer(layer, coded_tiles, streams, coded.decoded)
 
-    def _analysed(self, target: Target, layer: Layer, coded_tiles: Sequence[Window]) -> Iterator[Floats]:
-        """y of each tile, before any gain."""
-        parts = layer.windows(Window.whole(layer.size))
-        if len(coded_tiles) > 1:  # each part holds whole tiles, and so do its rows
-            for part in parts:
-                y, cells = self._analyse(target, layer, part), part.divided(CELL)
-                for tile in cells.pieces(self._tile, self._tile):
-                    rows, columns = tile.inside(cells).slices
-                    yield y[:, rows, columns]
-            return
-        if layer.is_base and self._base is not None:
-            yield self._base
-            return
-        y = np.empty((layer.codec.entropy_model.channels, *coded_tiles[0].size), np.float32)
-        for part in parts:
-            rows, columns = part.divided(CELL).slices
-            y[:, rows, columns] = self._analyse(target, layer, part)
-        if layer.is_base:
+    def _analyse(self, target: Target, layer: Layer, tile: Window) -> Floats:
+        """y of a tile, before any gain."""
+        whole = tile == Window.whole(layer.size).divided(CELL)
+        if whole and layer.is_base and self._base is not None:
+            return self._base
+        y = np.empty((layer.codec.entropy_model.channels, *tile.size), np.float32)
+        for part in parts(tile.times(CELL, layer.size)):
+            rows, columns = part.divided(CELL).inside(tile).slices
+            y[:, rows, columns] = layer.analyse(part, target.part(around(part, layer.size)))
+        if whole and layer.is_base:
             self._base = y
-        yield y
-
-    def _analyse(self, target: Target, layer: Layer, part: Window) -> Floats:
-        return layer.analyse(part, target.part(around(part, layer.size)))
+        return y
 
 
 def encode_layers(

@@ -10,7 +10,7 @@ import numpy as np
 from compass.entropy.latent import Floats
 from compass.picture.window import Window
 
-_ROWS_KEPT = 4  # of tiles: as many as a window of the image with its margin may touch
+_ROWS_KEPT = 3  # of tiles: as many as a window of the image with its margin may touch
 
 
 class Latent:

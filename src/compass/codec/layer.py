@@ -16,7 +16,7 @@ from compass.model.transform_codec import MARGIN, TransformCodec
 from compass.picture.pyramid import Pixels
 from compass.picture.window import Window
 
-WINDOW = (512, 1024)  # height and width that are worked out at once, multiples of a cell
+WINDOW = (512, 768)  # height and width that are worked out at once, multiples of a cell; higher where it is narrower
 
 
 @dataclass(frozen=True)
@@ -58,20 +58,16 @@ class Layer:
         """The base codec for the lowest layer, the residual codec for all others."""
         return self._model.base if self.is_base else self._model.residual
 
-    def windows(self, window: Window) -> list[Window]:
-        """A window, whose edges are at cells, in parts that are worked out one after another."""
-        if self.is_base or self._model.predict.in_parts:
-            return window.pieces(*WINDOW)
-        return [Window.whole(self.size)]
-
     def predict(self, window: Window) -> Floats | None:
         """Prediction [3, h, w] of a window from the layer below; None for the lowest."""
         if self._below is None:
             return None
-        if self._predicted is None or self._predicted[0] != window:
-            seen = self._model.predict.seen(window, self._below.size, self.size)
-            self._predicted = window, self._model.predict(self._below.part(seen), self.size, window)
-        return self._predicted[1]
+        made = window if self._model.predict.in_parts else Window.whole(self.size)
+        if self._predicted is None or self._predicted[0] != made:
+            seen = self._model.predict.seen(made, self._below.size, self.size)
+            self._predicted = made, self._model.predict(self._below.part(seen), self.size, made)
+        rows, columns = window.inside(made).slices
+        return self._predicted[1][:, rows, columns]
 
     def analyse(self, window: Window, pixels: Pixels) -> Floats:
         """y [M, h, w] of a window, before any gain, from the pixels `around` it."""
@@ -82,7 +78,7 @@ class Layer:
 
     def reconstruct(self, window: Window, latent: Latent) -> Iterator[tuple[Window, Floats]]:
         """Planes [3, h, w] in about [0, 1], before rounding, of parts that together hold a window."""
-        for part in self.windows(window.outward(CELL, self.size)):
+        for part in parts(window.outward(CELL, self.size)):
             seen = around(part, self.size)
             values = latent.part(seen.divided(CELL))
             planes = self.codec.synthesise(values, seen.size, self.quality_code, self.predict(seen))
@@ -91,13 +87,19 @@ class Layer:
 
     def decode(self, window: Window, latent: Latent) -> DecodedLayer:
         """A window, and what is worked out along with it, rounded to 8 bits: what the next layer is predicted from."""
-        parts = self.windows(window.outward(CELL, self.size))
-        whole = parts[0].around(parts[-1])
+        whole = window.outward(CELL, self.size)
         pixels = np.empty((*whole.size, 3), np.uint8)
-        for part, planes in self.reconstruct(window, latent):
+        for part, planes in self.reconstruct(whole, latent):
             rows, columns = part.inside(whole).slices
             pixels[rows, columns] = finish_layer(planes, self._colour)
         return DecodedLayer(pixels, whole, self.size)
+
+
+def parts(window: Window) -> list[Window]:
+    """A window whose edges are at cells in parts that are worked out one after another."""
+    width = min(window.width, WINDOW[1])
+    height = WINDOW[0] * WINDOW[1] // width // CELL * CELL
+    return window.pieces(height, width)
 
 
 def around(window: Window, size: Size) -> Window:

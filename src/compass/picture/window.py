@@ -43,9 +43,7 @@ class Window(NamedTuple):
 
     def outward(self, step: int, size: tuple[int, int]) -> Window:
         """The smallest that holds it and begins and ends at multiples of `step`, or at the end of size."""
-        cells = self.divided(step)
-        outward = Window(cells.top * step, cells.left * step, cells.bottom * step, cells.right * step)
-        return outward.shared(Window.whole(size))
+        return self.divided(step).times(step, size)
 
     def inside(self, outer: Window) -> Window:
         """The same rectangle in the coordinates of one that holds it."""
@@ -71,6 +69,11 @@ class Window(NamedTuple):
     def divided(self, step: int) -> Window:
         """The cells of step x step that it touches."""
         return Window(self.top // step, self.left // step, -(-self.bottom // step), -(-self.right // step))
+
+    def times(self, step: int, size: tuple[int, int]) -> Window:
+        """Inverse of `divided`: what its cells cover of something of size (height, width)."""
+        cells = Window(self.top * step, self.left * step, self.bottom * step, self.right * step)
+        return cells.shared(Window.whole(size))
 
     def pieces(self, height: int, width: int) -> list[Window]:
         """Cut into pieces of at most height x width, row by row."""
