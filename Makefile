@@ -15,7 +15,7 @@ PEERS := $(filter-out %/compass.json %/single-compass.json,$(wildcard results/ko
 # In place of Urban100 and CLIC 2021, which are not at hand: a folder of other pictures.
 STAND_IN ?= valid
 
-.PHONY: demo test test-fast check-lowest lint types check results clean
+.PHONY: demo test test-fast check-lowest lint types check bench results clean
 
 demo: $(RUN)/ready
 	@mkdir -p build
@@ -44,6 +44,10 @@ types: $(DEV)/ready
 	$(DEV)/bin/mypy
 
 check: lint types test
+
+# Processor time and memory by stage and size; nothing else should run.
+bench: $(DEV)/ready
+	$(DEV)/bin/python benchmarks/product/bench.py
 
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures, STAND_IN one
 # of any others.

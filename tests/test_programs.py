@@ -72,6 +72,19 @@ def check_speed(outcome: Outcome) -> None:
     assert all(row["kmac_per_pixel"] > 0 for row in figures["multiplications"])
 
 
+def check_bench(outcome: Outcome) -> None:
+    figures = outcome.json("out.json")
+    assert {row["operation"] for row in figures["processes"]} == {"encode", "decode", "decode, layer 0"}
+    assert all(row["user_seconds"] > 0 and row["peak_mb"] > 1 for row in figures["processes"])
+    for call in ("encode", "decode"):
+        rows = {row["stage"]: row["milliseconds"] for row in figures["stages"] if row["call"] == call}
+        assert {"predictor, network", "residual synthesis, network", "entropy coding", "exact convolutions"} < set(rows)
+        assert all(value >= 0 for value in rows.values())
+    assert figures["peak_gflops"] > 0
+    assert 0 < figures["throughput_of_two"] < 4
+    assert "| decode | whole |" in outcome.text("out.md")
+
+
 def check_shapes(outcome: Outcome) -> None:
     rows = {row["name"]: row for row in outcome.json("out.json")["rows"]}
     assert len(rows) == 18
@@ -210,6 +223,8 @@ needs_torch, slow = pytest.mark.torch, pytest.mark.slow
 PROGRAMS = [
     pytest.param(name, arguments, check, marks=marks, id=check.__name__.removeprefix("check_"))
     for name, arguments, check, *marks in [
+        ("product/bench.py", f"--image small/small.png --megapixels 0.01 {MODEL} --out out.json", check_bench,
+         needs_torch, slow),
         ("product/speed.py", f"--image small/small.png --runs 1 --profiles tiny {MODEL} --out out.json", check_speed,
          needs_torch, slow),
         ("product/shapes.py", f"small/small.png {MODEL} --out out.json", check_shapes, slow),

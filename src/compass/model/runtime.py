@@ -38,12 +38,12 @@ class Network:
         """
         if threads < 0:
             raise InputError(f"{threads} threads are impossible")
-        self._graph, self._name, self._threads = graph, name, threads
+        self._graph, self.name, self._threads = graph, name, threads
 
     @cached_property
     def signature(self) -> Signature:
         """Names of what the graph takes and gives. Raises ModelError if it is refused."""
-        return check_graph(self._graph, self._name)
+        return check_graph(self._graph, self.name)
 
     @cached_property
     def _session(self) -> InferenceSession:
@@ -74,7 +74,7 @@ class Network:
         """
         output, *others = self.run(feeds)
         if others or output.shape != (1, *shape):
-            raise ModelError(f"the model's {self._name} yields {output.dtype} of shape {output.shape}, not {shape}")
+            raise ModelError(f"the model's {self.name} yields {output.dtype} of shape {output.shape}, not {shape}")
         return output[0]
 
     def run(self, feeds: dict[str, NDArray[Any]]) -> list[Floats]:
@@ -91,11 +91,11 @@ class Network:
             raise self._failed(error) from None
         for output in outputs:
             if output.dtype != np.float32:
-                raise ModelError(f"the model's {self._name} yields {output.dtype} of shape {output.shape}")
+                raise ModelError(f"the model's {self.name} yields {output.dtype} of shape {output.shape}")
             if not np.isfinite(output).all():
-                raise ModelError(f"the model's {self._name} yields numbers that are not finite")
+                raise ModelError(f"the model's {self.name} yields numbers that are not finite")
         return outputs
 
     def _failed(self, error: Exception) -> ModelError:
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        return ModelError(f"the model's {self._name} cannot be run: {reason[0]}")
+        return ModelError(f"the model's {self.name} cannot be run: {reason[0]}")

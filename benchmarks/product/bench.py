@@ -1,0 +1,374 @@
+"""Processor time and memory by stage, by size and beside other codecs: results/bench.json and results/bench.md.
+
+python benchmarks/product/bench.py [--image FILE] [--megapixels 0.4,3,12,48]
+
+Everything on one thread; processor seconds, so that other work on the machine counts for little, and the least of the
+runs. Large images are the one given, repeated.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any, TypedDict
+from unittest import mock
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from compass.entropy.latent import latent_size
+from compass.evaluation.document import Section, Table, Text, to_markdown
+from compass.evaluation.records import command_line, write_record
+from options import COMPASS, RESULTS, ROOT, parser, read_rgb
+
+RUNS = 5
+REGION = "512x512"
+PEERS: dict[str, dict[str, Any]] = {
+    "AVIF": {"quality": 60},
+    "WebP": {"quality": 80},
+    "JPEG2000": {"quality_mode": "rates", "quality_layers": [40], "irreversible": True},
+    "JPEG": {"quality": 75},
+}
+
+
+class StageRecord(TypedDict):
+    """A part of a call."""
+
+    call: str
+    stage: str
+    milliseconds: float
+    gflops: float | None  # a second; None where multiplications are not what it does
+
+
+class ProcessRecord(TypedDict):
+    """A command on an image of some size, as a whole process."""
+
+    megapixels: float
+    operation: str
+    user_seconds: float
+    system_seconds: float
+    peak_mb: float
+
+
+class PeerRecord(TypedDict):
+    """Decoding by another codec, in a process that has everything loaded."""
+
+    codec: str
+    bytes: int
+    milliseconds: float
+
+
+class Bench(TypedDict):
+    """results/bench.json."""
+
+    command: str
+    image: str
+    machine: str
+    processors: int | None
+    peak_gflops: float  # of a large matrix product in numpy
+    stages: list[StageRecord]
+    processes: list[ProcessRecord]
+    peers: list[PeerRecord]
+    throughput_of_two: float  # of two processes, by that of one
+
+
+def main() -> None:
+    arguments = parser(__doc__, RESULTS / "bench.json")
+    arguments.add_argument("--image", type=Path, default=ROOT / "examples" / "kodim23.png")
+    arguments.add_argument("--megapixels", default="0.4,3,12,48")
+    options = arguments.parse_args()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    sizes = [float(text) for text in options.megapixels.split(",")]
+    processes = [row for size in sizes for row in time_size(options.image, size, options.model)]
+    image = read_rgb(options.image)
+    report: Bench = {
+        "command": command_line(),
+        "image": options.image.name,
+        "machine": platform.machine(),
+        "processors": os.cpu_count(),
+        "peak_gflops": round(peak_gflops(), 1),
+        "stages": time_stages(image, options.model),
+        "processes": processes,
+        "peers": [peer for codec, settings in PEERS.items() for peer in time_peer(image, codec, settings)],
+        "throughput_of_two": round(throughput_of_two(options.image, options.model), 2),
+    }
+    write_record(report, options.out, rows=("stages", "processes", "peers"))
+    options.out.with_suffix(".md").write_text(to_markdown("Processor time and memory", sections(report)))
+
+
+def time_size(path: Path, megapixels: float, model: str | None) -> list[ProcessRecord]:
+    """The commands on the image, repeated to so many pixels."""
+    chosen = ["--threads", "1", "--force"] + (["--model", model] if model else [])
+    width = round(math.sqrt(megapixels * 1e6 * 4 / 3) / 16) * 16
+    height = width * 3 // 4
+    with tempfile.TemporaryDirectory() as folder:
+        source, coded, decoded = (f"{folder}/{name}" for name in ("image.png", "coded.cmps", "decoded.png"))
+        script = (
+            "import sys; from PIL import Image; one = Image.open(sys.argv[1]).convert('RGB');"
+            f"big = Image.new('RGB', ({width}, {height}));"
+            f"[big.paste(one, (x, y)) for y in range(0, {height}, one.height) for x in range(0, {width}, one.width)];"
+            "big.save(sys.argv[2], compress_level=1)"
+        )
+        subprocess.run([sys.executable, "-c", script, str(path), source], check=True)
+        decode = [*COMPASS, "decode", coded, decoded, *chosen]
+        crop = f"{width // 3},{height // 3},{REGION.replace('x', ',')}"
+        commands = {
+            "encode": [*COMPASS, "encode", source, coded, *chosen],
+            "decode": decode,
+            "decode, layer 0": [*decode, "--layer", "0"],
+            f"decode, {REGION} of the largest": [*decode, "--crop", crop],
+        }
+        if width < 900:
+            commands.popitem()
+        return [time_process(megapixels, operation, command) for operation, command in commands.items()]
+
+
+def time_process(megapixels: float, operation: str, command: list[str]) -> ProcessRecord:
+    runs = []
+    for _ in range(3 if megapixels < 10 else 1):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            raise RuntimeError(f"{command} failed")
+        runs.append((usage.ru_utime, usage.ru_stime, usage.ru_maxrss / 1024))
+    user, system, peak = min(runs)
+    return {
+        "megapixels": megapixels,
+        "operation": operation,
+        "user_seconds": round(user, 2),
+        "system_seconds": round(system, 2),
+        "peak_mb": round(peak),
+    }
+
+
+def peak_gflops() -> float:
+    """What numpy reaches in a product of large matrices."""
+    a = np.random.default_rng(0).random((1024, 1024), np.float32)
+    return 2 * 1024**3 / seconds_of(lambda: a @ a) / 1e9
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Least processor seconds, after one call that counts for nothing."""
+    seconds = []
+    for _ in range(RUNS + 1):
+        started = time.process_time()
+        call()
+        seconds.append(time.process_time() - started)
+    return min(seconds[1:])
+
+
+class Clock:
+    """Adds up the processor seconds of functions by stage; what one calls of another counts for that one alone."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inner = [0.0]
+
+    def timed(self, function: Callable[..., Any], name: Callable[..., str]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            self._inner.append(0.0)
+            started = time.process_time()
+            try:
+                return function(*arguments, **options)
+            finally:
+                whole = time.process_time() - started
+                self.seconds[name(*arguments)] += whole - self._inner.pop()
+                self._inner[-1] += whole
+
+        return call
+
+
+def time_stages(image: Image.Image, model: str | None) -> list[StageRecord]:
+    """Where the time of encoding three layers, and of decoding the largest, goes."""
+    import compass
+    from compass.entropy import hyperprior, operations
+    from compass.model.predictor import Predictor
+    from compass.model.runtime import Network
+
+    data = compass.encode(image, model=model, threads=1)
+    calls: dict[str, Callable[[], object]] = {
+        "encode": lambda: compass.encode(image, model=model, threads=1),
+        "decode": lambda: compass.decode(data, model=model, threads=1),
+    }
+    places: list[tuple[Any, str, Callable[..., str]]] = [
+        (Network, "run", lambda network, *_: f"{network.name}, network"),
+        (Predictor, "__call__", lambda *_: "predictor, products"),
+        (hyperprior.HyperpriorModel, "encode", lambda *_: "entropy coding"),
+        (hyperprior.HyperpriorModel, "decode", lambda *_: "entropy coding"),
+        (operations.Convolution, "_at", lambda *_: "exact convolutions"),
+    ]
+    macs = multiplications(image.height, image.width)
+    rows: list[StageRecord] = []
+    for name, call in calls.items():
+        whole = seconds_of(call)
+        best: dict[str, float] = {}
+        for _ in range(RUNS):
+            clock = Clock()
+            with ExitStack() as stack:
+                for owner, attribute, name_of in places:
+                    timed = clock.timed(getattr(owner, attribute), name_of)
+                    stack.enter_context(mock.patch.object(owner, attribute, timed))
+                call()
+            best = {stage: min(seconds, best.get(stage, math.inf)) for stage, seconds in clock.seconds.items()}
+        best["the rest"] = max(0.0, whole - sum(best.values()))
+        for stage, seconds in sorted(best.items(), key=lambda item: -item[1]):
+            count = macs.get((name, stage))
+            gflops = None if count is None else round(2 * count / seconds / 1e9, 1)
+            rows.append({"call": name, "stage": stage, "milliseconds": round(1000 * seconds, 1), "gflops": gflops})
+        rows.append({"call": name, "stage": "whole", "milliseconds": round(1000 * whole, 1), "gflops": None})
+    return rows
+
+
+def multiplications(height: int, width: int) -> dict[tuple[str, str], int]:
+    """Multiply-accumulates of the networks of the `fast` profile in a file of layers 1/4, 1/2, 1, by call and stage."""
+    from compass.nets.hyperprior_codec import HyperpriorCodec
+    from compass.nets.macs import count_macs
+    from compass.nets.predictor import SeparablePredictor
+    from compass.training.run import build
+
+    net = build("fast")
+    base, residual, predictor = net.base, net.residual, net.predictor
+    assert isinstance(base, HyperpriorCodec)
+    assert isinstance(residual, HyperpriorCodec)
+    assert isinstance(predictor, SeparablePredictor)
+    small, middle, large = ((-(-height // n), -(-width // n)) for n in (4, 2, 1))
+
+    def image(size: tuple[int, int]) -> Tensor:
+        return torch.zeros(1, 3, *size)
+
+    def latent(size: tuple[int, int]) -> Tensor:
+        return torch.zeros(1, base.latent_channels, latent_size(size[0]), latent_size(size[1]))
+
+    def residual_synthesis(size: tuple[int, int]) -> int:
+        return count_macs(lambda: residual.g_s(latent(size), image(size)))
+
+    def residual_analysis(size: tuple[int, int]) -> int:
+        return count_macs(lambda: residual.g_a(image(size), image(size)))
+
+    predictions = sum(count_macs(partial(predictor.coefficients, image(size))) for size in (small, middle))
+    base_synthesis = count_macs(lambda: base.g_s(latent(small)))
+    return {
+        ("encode", "base analysis, network"): count_macs(lambda: base.g_a(image(small))),
+        ("encode", "base synthesis, network"): base_synthesis,
+        ("encode", "residual analysis, network"): residual_analysis(middle) + residual_analysis(large),
+        ("encode", "residual synthesis, network"): residual_synthesis(middle),
+        ("encode", "predictor, network"): predictions,
+        ("decode", "base synthesis, network"): base_synthesis,
+        ("decode", "residual synthesis, network"): residual_synthesis(middle) + residual_synthesis(large),
+        ("decode", "predictor, network"): predictions,
+    }
+
+
+def time_peer(image: Image.Image, codec: str, arguments: dict[str, Any]) -> list[PeerRecord]:
+    """Decoding by Pillow's codec; nothing if this Pillow has none."""
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, codec, **arguments)
+    except (KeyError, OSError):
+        return []
+
+    def decode() -> None:
+        with Image.open(io.BytesIO(buffer.getvalue())) as opened:
+            opened.load()
+
+    milliseconds = round(1000 * seconds_of(decode), 1)
+    return [{"codec": codec, "bytes": len(buffer.getvalue()), "milliseconds": milliseconds}]
+
+
+_LOOP = """
+import sys, time, compass
+from pathlib import Path
+data, model = Path(sys.argv[1]).read_bytes(), sys.argv[2] or None
+compass.decode(data, model=model, threads=1)
+print("ready", flush=True)
+sys.stdin.readline()
+started = time.perf_counter()
+for _ in range(20):
+    compass.decode(data, model=model, threads=1)
+print(time.perf_counter() - started)
+"""
+
+
+def throughput_of_two(path: Path, model: str | None) -> float:
+    """Pictures a second that two processes decode, by those that one does."""
+    with tempfile.TemporaryDirectory() as folder:
+        coded = f"{folder}/coded.cmps"
+        subprocess.run([*COMPASS, "encode", str(path), coded, *(["--model", model] if model else [])], check=True)
+        command = [sys.executable, "-c", _LOOP, coded, model or ""]
+
+        def run(count: int) -> float:
+            processes = [
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                for _ in range(count)
+            ]
+            for process in processes:
+                assert process.stdout is not None
+                process.stdout.readline()
+            for process in processes:
+                assert process.stdin is not None
+                process.stdin.write("\n")
+                process.stdin.flush()
+            return max(float(process.communicate()[0]) for process in processes)
+
+        return 2 * run(1) / run(2)
+
+
+def sections(report: Bench) -> list[Section]:
+    """The tables."""
+    stages = Table(
+        ["call", "stage", "milliseconds", "GFLOP/s", "of a matrix product"],
+        [
+            [
+                row["call"],
+                row["stage"],
+                f"{row['milliseconds']:.1f}",
+                "" if row["gflops"] is None else f"{row['gflops']:.0f}",
+                "" if row["gflops"] is None else f"{100 * row['gflops'] / report['peak_gflops']:.0f} %",
+            ]
+            for row in report["stages"]
+        ],
+    )
+    processes = Table(
+        ["megapixels", "command", "user seconds", "system seconds", "microseconds a pixel", "peak memory, MB"],
+        [
+            [
+                f"{row['megapixels']:g}",
+                row["operation"],
+                f"{row['user_seconds']:.2f}",
+                f"{row['system_seconds']:.2f}",
+                f"{(row['user_seconds'] + row['system_seconds']) / row['megapixels']:.2f}",
+                f"{row['peak_mb']:.0f}",
+            ]
+            for row in report["processes"]
+        ],
+    )
+    peers = Table(
+        ["codec", "bytes", "milliseconds"],
+        [[row["codec"], str(row["bytes"]), f"{row['milliseconds']:.1f}"] for row in report["peers"]],
+    )
+    where = f"`{report['command']}` on {report['machine']}, one thread, processor time."
+    product = f"A product of 1024x1024 matrices in numpy reaches {report['peak_gflops']:.0f} GFLOP/s here."
+    two = f"Two processes decode {report['throughput_of_two']:.2f} times as many pictures in a second as one."
+    return [
+        Section("Stages", [Text(f"{where} {report['image']} in layers 1/4, 1/2, 1, all loaded. {product}"), stages]),
+        Section("Sizes", [Text("The command line as a process, reading and writing PNG."), processes, Text(two)]),
+        Section("Beside other codecs", [Text(f"Decoding {report['image']} by Pillow, all loaded."), peers]),
+    ]
+
+
+if __name__ == "__main__":
+    main()
