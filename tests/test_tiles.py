@@ -12,6 +12,7 @@ import compass
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
 from compass.errors import FormatError, InputError
+from compass.model.runtime import Network
 from tests.conftest import PARROTS
 
 LARGE = (1100, 300)  # more than 1024 pixels a side: coded in tiles, in more than one window
@@ -106,3 +107,49 @@ def test_boxes_that_are_no_part_of_a_layer(box, large, tiny_model):
         compass.open(large[0], model=tiny_model.path).decode(box=box)
     with pytest.raises(InputError, match="only one of width and box"):
         compass.open(large[0], model=tiny_model.path).decode(width=5, box=(0, 0, 1, 1))
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """Positions that each network has been given, by its name: what is saved shows without a clock."""
+    given = {}
+    run = Network.run
+
+    def counted(network, feeds):
+        pixels = max(value.shape[2] * value.shape[3] for value in feeds.values() if value.ndim == 4)
+        given[network.name] = given.get(network.name, 0) + pixels
+        return run(network, feeds)
+
+    monkeypatch.setattr(Network, "run", counted)
+    return given
+
+
+def test_the_work_of_decoding(large, tiny_model, work):
+    pixels = [275 * 75, 550 * 150, 1100 * 300]
+    compass.decode(large[0], model=tiny_model.path)
+    assert work["residual synthesis"] < 1.2 * sum(pixels[1:])  # margins
+    assert work["predictor"] < 1.5 * sum(pixels[:2])
+    work.clear()
+    compass.decode(large[0], 0, model=tiny_model.path)
+    assert set(work) == {"base synthesis"}
+
+
+def test_the_work_of_decoding_a_part(large, tiny_model, work):
+    opened = compass.open(large[0], model=tiny_model.path)
+    opened.decode(box=(500, 100, 564, 164))
+    assert work["residual synthesis"] < 150**2 + 220**2  # 64 pixels with their margin, and what their prediction needs
+    work.clear()
+    opened.decode(box=(510, 110, 520, 120))
+    assert set(work) == {"residual synthesis", "predictor"}  # the layer below is known
+    assert "base synthesis" not in work
+
+
+def test_the_work_of_encoding(large, tiny_model, work):
+    """Nothing is done twice, and the largest layer is not reconstructed."""
+    with Image.open(PARROTS) as source:
+        encode_layers(source.convert("RGB"), [(80, 60), (160, 120), (320, 240)], [3, 3, 3], tiny_model)
+    pixels = [80 * 60, 160 * 120, 320 * 240]
+    assert work["base analysis"] == pixels[0]
+    assert work["residual analysis"] == sum(pixels[1:])
+    assert work["residual synthesis"] == pixels[1]
+    assert work["predictor"] == sum(pixels[:2])
