@@ -237,6 +237,19 @@ HOSTILE: dict[str, tuple[Writer, str]] = {
         changed({SYNTHESIS: graph(node("Add", ("y", "w")), initializers=(floats("w", [1.0, float("inf")]),))}),
         "weights that are not finite",
     ),
+    "tensor in pieces": (
+        changed(
+            {
+                SYNTHESIS: graph(
+                    node(
+                        "Constant", (), "w", (message((1, "value"), (5, floats("w", [1.0])), (5, message((8, "v")))),)
+                    ),
+                    node("Add", ("y", "w")),
+                )
+            }
+        ),
+        "holds a tensor in pieces",
+    ),
     "infinite output": (
         changed(
             {

@@ -17,7 +17,8 @@ from compass.nets.liif import LIIF
 from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
 from compass.nets.profiles import PROFILES
 from compass.picture.window import Window
-from compass.training.export import hyperprior_model, predictor_graph, round_weights
+from compass.training.export import export_model, hyperprior_model, predictor_graph, round_weights
+from compass.training.run import build
 
 
 @pytest.mark.parametrize("make", [LIFF, LIIF, SeparablePredictor, BicubicPredictor])
@@ -149,3 +150,19 @@ def test_rounded_weights_are_those_of_the_file_and_stay():
         for layer, operation in zip(module, network, strict=True):
             if isinstance(layer, nn.Conv2d):
                 assert np.array_equal(operation.weight, layer.weight.detach().double().numpy() * 2**exact.WEIGHT_BITS)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("context.contexts.0.phase_means.0.0.weight", "too large for exact"),
+        ("gain.scale_shift", "scale_shift cannot be right"),
+    ],
+)
+def test_weights_that_no_decoder_takes_are_not_exported(name, message, tmp_path):
+    net = build("tiny")
+    with torch.no_grad():
+        net.base.get_parameter(name).fill_(1e9)
+    with pytest.raises(InputError, match="these weights make no model file: .*" + message):
+        export_model(net, tmp_path / "x.model", "x", {})
+    assert list(tmp_path.iterdir()) == []

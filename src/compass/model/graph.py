@@ -141,11 +141,15 @@ class _Checker:
         for number, value in self._fields(data):
             if number != _NODE_ATTRIBUTE:
                 continue
+            tensors = 0
             for kind, content in self._fields(_message(value)):
                 if kind in _ATTRIBUTE_REFUSED:
                     raise ValueError("it holds a graph within a graph")
                 if kind == _ATTRIBUTE_TENSOR:
                     self._tensor(_message(content))
+                    tensors += 1
+            if tensors > 1:  # the runtime would join them
+                raise ValueError("it holds a tensor in pieces")
 
     def _tensor(self, data: memoryview) -> None:
         kind = 0

@@ -49,9 +49,9 @@ class TransformCodec:
 
     def prepare(self, encoder: bool) -> None:
         """Reads and checks all parts, those of the encoder on wish. Raises ModelError."""
-        networks = [self._synthesis]
+        networks, model = [self._synthesis], self.entropy_model
         if encoder:
-            networks += [self._analysis] + [self._hyper_analysis] * bool(self.entropy_model.hyper_channels)
+            networks += [self._analysis] + [self._hyper_analysis] * bool(model.hyper_channels)
         for network in networks:
             network.prepare()
 

@@ -25,9 +25,9 @@ from compass.entropy.hyperprior import GroupModel, HyperpriorModel
 from compass.entropy.latent import EntropyModel
 from compass.entropy.quality import LAMBDAS, MAX_CODE, interpolate
 from compass.entropy.scales import LOG_SCALE_STEP, SCALE_LEVELS, scale_table
-from compass.entropy.storage import pack_entropy_model
+from compass.entropy.storage import pack_entropy_model, unpack_entropy_model
 from compass.entropy.tables import FrequencyTable, quantise_probabilities
-from compass.errors import InputError
+from compass.errors import InputError, ModelError
 from compass.model.file import Manifest, write_model
 from compass.model.predictor import SEPARABLE_OUTPUTS
 from compass.nets.context import MAX_MAGNITUDE, GroupContext, LatentContext, magnitude
@@ -56,13 +56,13 @@ def export_model(
     """
     round_weights(net)
     net.eval()
-    members = codec_members(net.base, "base")
-    if net.predictor is not None and net.residual is not None and not base_only:
-        members |= codec_members(net.residual, "residual")
-        members["decoder/predictor.onnx"] = predictor_graph(net.predictor)
     try:
+        members = codec_members(net.base, "base")
+        if net.predictor is not None and net.residual is not None and not base_only:
+            members |= codec_members(net.residual, "residual")
+            members["decoder/predictor.onnx"] = predictor_graph(net.predictor)
         return write_model(path, name, members, card, replace=replace)
-    except ValueError as error:
+    except (ValueError, OverflowError, ModelError) as error:
         raise InputError(f"these weights make no model file: {error}") from None
 
 
@@ -96,7 +96,10 @@ def _significant(x: Tensor) -> Tensor:
 
 
 def codec_members(codec: Codec, part: str) -> dict[str, bytes]:
-    """Members of the model file for one codec, "base" or "residual"."""
+    """Members of the model file for one codec, "base" or "residual".
+
+    Raises ModelError or OverflowError if its entropy model is none that a decoder takes.
+    """
     image, y = torch.zeros(1, 3, 120, 116), torch.zeros(1, codec.latent_channels, 8, 8)
     context = {"prediction": image} if isinstance(codec, HyperpriorCodec) and codec.conditional else {}
     members = {
@@ -106,7 +109,9 @@ def codec_members(codec: Codec, part: str) -> dict[str, bytes]:
     if isinstance(codec, HyperpriorCodec):
         members[f"encoder/{part}/hyper_analysis.onnx"] = _graph(codec.h_a, {"y": y}, "z")
     prior = {k: v.numpy() for k, v in codec.entropy_bottleneck.state_dict().items()}
-    stored = {"decoder/{}/entropy": pack_entropy_model(entropy_model(codec)), "training/{}/prior": pack_arrays(prior)}
+    packed = pack_entropy_model(entropy_model(codec))
+    unpack_entropy_model(*packed)  # what could not be read is not written
+    stored = {"decoder/{}/entropy": packed, "training/{}/prior": pack_arrays(prior)}
     for name, (description, content) in stored.items():
         members[name.format(part) + ".json"] = json.dumps(description).encode()
         members[name.format(part) + ".bin"] = content
