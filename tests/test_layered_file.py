@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from PIL import Image
 
 import compass
 from compass.bitstream import boxes, container
+from compass.bitstream.source import source_of
 from compass.codec.encoder import LayerEncoder
 from compass.codec.layer import DecodedLayer
 from compass.codec.search import _last_below, encode_to_psnr, encode_to_size
@@ -253,7 +257,7 @@ def test_a_cut_file_is_a_warning_or_with_strict_an_error(data, tiny_model_path, 
     command = ("decode", "cut.cmps", "o.png", "--model", tiny_model_path)
     result = run(*command, "--strict", cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr == "compass: the file is cut within layer 2: layer 1 is the last whole one\n"
+    assert result.stderr == "compass: cut.cmps: the file is cut within layer 2: layer 1 is the last whole one\n"
     assert not (tmp_path / "o.png").exists()
     assert run(*command, cwd=tmp_path).returncode == 0
     whole = container.read_header(data).span(1)[1]
@@ -271,3 +275,54 @@ def test_cut_metadata_is_a_warning(parrots, tiny_model_path):
     damaged = data[:-1] + bytes([data[-1] ^ 1])
     with pytest.raises(FormatError, match="a box after the layers is damaged"):
         compass.decode(damaged, model=tiny_model_path)
+
+
+def test_threads_share_an_open_file(data, tiny_model_path, tmp_path):
+    (tmp_path / "x.cmps").write_bytes(data)
+    expected = [np.asarray(compass.decode(data, k, model=tiny_model_path)) for k in range(3)]
+    with compass.open(tmp_path / "x.cmps", model=tiny_model_path, threads=1) as opened, ThreadPoolExecutor(8) as pool:
+        for layer, image in pool.map(lambda k: (k, opened.decode(k)), [0, 2, 1] * 8):
+            assert np.array_equal(np.asarray(image), expected[layer])
+
+
+@pytest.mark.parametrize("command", [("info",), ("decode", "{out}.png"), ("extract", "{out}.cmps", "--layer", "0")])
+def test_pipes_and_their_like(command, data, tiny_model_path, tmp_path):
+    """What cannot seek is read whole: a named pipe, a process substitution, standard input."""
+    name, *rest = (part.format(out=tmp_path / "o") for part in command)
+    if name == "decode":
+        rest += ["--model", str(tiny_model_path)]
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(data,))
+    writer.start()
+    by_pipe = run(name, str(pipe), *rest, cwd=tmp_path)
+    writer.join()
+    assert (by_pipe.returncode, by_pipe.stderr) == (0, "")
+
+
+def test_a_pipe_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr("compass.bitstream.source.MAX_PIPED", 1 << 20)
+    with pytest.raises(InputError, match="longer than 1 MiB"), open("/dev/zero", "rb") as zeros:
+        source_of(Unseekable(zeros))
+
+
+class Unseekable(io.RawIOBase):
+    """A file as a pipe gives it."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def readable(self):
+        return True
+
+    def read(self, size=-1):
+        return self.file.read(size)
+
+
+def test_long_rows_are_counted_in_cells(tiny_model_path, monkeypatch):
+    """A row of pixels is worked on in cells of 16 rows."""
+    layer = container.LayerData(100_000, 1, 96, b"")
+    data = container.write(bytes(4), "RGB", [layer])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700_000)
+    with pytest.raises(FormatError, match="an image of 100000x1 is beyond the limit"):
+        compass.decode(data, model=tiny_model_path)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import io
+import pickle
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageFilter, ImageOps, ImageSequence, UnidentifiedImageError
 
 import compass
 import compass.pillow
 from compass.bitstream import container
+from tests.conftest import TINY_MODEL
 
 
 @pytest.fixture
@@ -35,9 +38,10 @@ def test_opening_reads_the_header_alone(path):
 
 
 @pytest.mark.parametrize(
-    ("size", "layer"), [((70, 50), 0), ((80, 60), 0), ((81, 60), 1), ((200, 10), 2), ((999, 9), 2)]
+    ("size", "layer"),
+    [((70, 50), 0), ((80, 60), 0), ((82, 62), 1), ((200, 10), 0), ((161, 999), 2), ((999, 999), 2), ((999, 9), 0)],
 )
-def test_draft_chooses_a_layer_as_for_jpeg(path, size, layer):
+def test_draft_chooses_the_layer_that_fills_a_box(path, size, layer):
     with Image.open(path) as image:
         chosen = image.draft("RGB", size)
         assert (chosen is None) == (layer == 2)
@@ -49,8 +53,99 @@ def test_draft_chooses_a_layer_as_for_jpeg(path, size, layer):
 def test_thumbnail_decodes_a_small_layer(path):
     with Image.open(path) as image:
         image.thumbnail((40, 40))
-        assert image.layer < 2
+        assert image.layer == 0
         assert image.size == (40, 30)
+    with Image.open(path) as image:
+        image.thumbnail((80, 80))  # Pillow asks for twice as much
+        assert image.layer == 1
+        assert image.size == (80, 60)
+
+
+def test_layers_are_frames_for_tools_that_know_of_frames(path):
+    with Image.open(path) as image:
+        assert (image.n_frames, image.is_animated, image.tell()) == (3, False, 0)
+        sizes = [frame.size for frame in ImageSequence.Iterator(image)]
+        assert sizes == [(320, 240), (160, 120), (80, 60)]
+        image.seek(2)
+        assert (image.layer, image.tell(), image.size) == (0, 2, (80, 60))
+        with pytest.raises(EOFError, match="there is no frame 3"):
+            image.seek(3)
+
+
+def test_verify_reads_every_layer(path):
+    data = path.read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        image.verify()
+    span = compass.info(data)["layers"][1]["offset"]
+    for damaged in (data[:span] + bytes((data[span] ^ 1,)) + data[span + 1 :], data[:-1]):
+        with Image.open(io.BytesIO(damaged)) as image, pytest.raises(OSError, match=r"is damaged|ends before layer 2"):
+            image.verify()
+
+
+def test_a_pickled_image_is_a_plain_one(path):
+    with Image.open(path) as image:
+        image.layer = 0
+        again = pickle.loads(pickle.dumps(image))
+        copied = copy.copy(image)
+        for other in (again, copied, copy.deepcopy(image)):
+            assert type(other) is Image.Image
+            assert (other.mode, other.size, other.info) == (image.mode, (80, 60), image.info)
+            assert other.tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda image: image.resize((50, 40)),
+        lambda image: image.resize((50, 40), box=(10, 10, 60, 50), reducing_gap=2.0),
+        lambda image: image.reduce(2),
+        lambda image: image.crop((1, 2, 30, 40)),
+        lambda image: image.rotate(90, expand=True),
+        lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        lambda image: image.convert("L"),
+        lambda image: image.quantize(8).convert("RGB"),
+        lambda image: image.getchannel("G"),
+        lambda image: Image.merge("RGB", image.split()),
+        lambda image: image.filter(ImageFilter.BLUR),
+        lambda image: image.point(lambda value: value // 2),
+        lambda image: image.copy(),
+        lambda image: ImageOps.contain(image, (70, 70)),
+        lambda image: ImageOps.exif_transpose(image),
+        lambda image: Image.blend(image, image.transpose(Image.Transpose.ROTATE_180), 0.5),
+    ],
+)
+def test_what_images_can_do(call, path):
+    """Each on a file that has just been opened, as on a plain image."""
+    with Image.open(path) as image:
+        expected = call(compass.decode(path.read_bytes()))
+        found = call(image)
+        assert (found.mode, found.size, found.tobytes()) == (expected.mode, expected.size, expected.tobytes())
+
+
+def test_figures_of_an_image_that_was_just_opened(path):
+    plain = compass.decode(path.read_bytes())
+    for call in ("getextrema", "histogram", "getbbox", "entropy", "tobytes"):
+        with Image.open(path) as image:
+            assert getattr(image, call)() == getattr(plain, call)()
+    with Image.open(path) as image:
+        assert image.getpixel((3, 4)) == plain.getpixel((3, 4))
+        image.putpixel((3, 4), (1, 2, 3))
+        image.paste((0, 0, 0), (0, 0, 2, 2))
+        assert (image.getpixel((3, 4)), image.getpixel((1, 1))) == ((1, 2, 3), (0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quality": "keep"}, "qualities are a sequence of numbers, not \\['keep'\\]"),
+        ({"quality": 85}, "quality 85 is outside 0 to 6"),
+        ({"scales": "small"}, "scales are a sequence of numbers"),
+        ({"scales": [0.5, 1], "sizes": [(9, None)]}, "only one of scales and sizes"),
+    ],
+)
+def test_options_that_cannot_be(options, message, parrots):
+    with pytest.raises(OSError, match=message):
+        parrots.save(io.BytesIO(), "COMPASS", model=str(TINY_MODEL), **options)
 
 
 def test_every_layer_by_its_number(path):

@@ -63,7 +63,7 @@ def encode(
     if target_psnr is not None:
         return search.encode_to_psnr(encoder, target_psnr, front, back)
     chosen = loaded.default_quality if quality is None else quality
-    values = [float(q) for q in np.ravel(chosen)]
+    values = _numbers(np.ravel(np.asarray(chosen, object)).tolist(), "qualities")
     data, _ = encoder.encode(values if np.ndim(chosen) else values * len(layers), front, back)
     return data
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,8 +126,9 @@ def decode(
 
     format_of(target)
     _set_strict(strict)
-    with _open(source, model=model, threads=threads) as opened:
-        write_image(opened.decode(layer, width=width, box=box), target, replace=force)
+    with _named(source), _open(source, model=model, threads=threads) as opened:
+        image = opened.decode(layer, width=width, box=box)
+    write_image(image, target, replace=force)
 
 
 @app.command()
@@ -135,7 +138,7 @@ def info(
 ) -> None:
     """Show the layers of a file: sizes, qualities, bytes."""
 
-    with _open(source) as opened:
+    with _named(source), _open(source) as opened:
         figures = opened.info()
     if as_json:
         typer.echo(json.dumps(figures, indent=1))
@@ -165,8 +168,9 @@ def extract(
     check_target(target, force)
     from compass.files import write_bytes
 
-    with _open(source) as opened:
-        write_bytes(opened.extract(layer), target, replace=force)
+    with _named(source), _open(source) as opened:
+        data = opened.extract(layer)
+    write_bytes(data, target, replace=force)
 
 
 for command in (cli_extras.train, cli_extras.export, cli_extras.evaluate, cli_extras.report):
@@ -211,6 +215,25 @@ def _open(source: Path, **options: Any) -> LayeredFile:
     from compass.layered_file import LayeredFile
 
     return LayeredFile(read_bytes(source) if source == STANDARD else source, **options)
+
+
+@contextlib.contextmanager
+def _named(source: Path) -> Iterator[None]:
+    """Errors and warnings of a file begin with its name."""
+    name = "standard input" if str(source) == "-" else str(source)
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        _show_warning(f"{name}: {message}")
+
+    shown, warnings.showwarning = warnings.showwarning, show
+    try:
+        yield
+    except (CompassError, CutFileWarning) as error:
+        if not str(error).startswith(name):
+            error.args = (f"{name}: {error}", *error.args[1:])
+        raise
+    finally:
+        warnings.showwarning = shown
 
 
 def _set_strict(strict: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import IO, Any
 from PIL import Image
 
 from compass.bitstream import boxes, container
-from compass.bitstream.source import BytesSource, FileSource, Source
+from compass.bitstream.container import CELL
+from compass.bitstream.source import BytesSource, Source, source_of
 from compass.codec.decoder import FileDecoder
 from compass.codec.metadata import from_boxes
 from compass.entropy import quality as quality_scale
@@ -25,7 +27,7 @@ from compass.picture.window import Window
 
 
 class LayeredFile:
-    """An open file; see `compass.open`. Usable in a `with` statement."""
+    """An open file; see `compass.open`. Usable in a `with` statement, and by threads, one of which decodes at a time."""
 
     def __init__(
         self,
@@ -36,13 +38,14 @@ class LayeredFile:
     ) -> None:
         self._model_name, self._threads = model, threads
         self._file: IO[bytes] | None = None
+        self._lock = threading.Lock()
         if isinstance(source, (str, os.PathLike)):
             source = self._file = open_bytes(Path(source))
         try:
             if isinstance(source, (bytes, bytearray, memoryview)):
                 self._source: Source = BytesSource(bytes(source))
             else:
-                self._source = FileSource(source)
+                self._source = source_of(source)
             self.header = container.read_header(self._source)
         except BaseException:
             self.close()
@@ -105,7 +108,8 @@ class LayeredFile:
         window = None if box is None else _window_of(box, self.sizes[layer])
         _check_pixel_limit(self.sizes[: layer + 1] if window is None else [(window.width, window.height)])
         metadata = self.metadata(layer)
-        image = self._decoder.image(layer, window)
+        with self._lock:  # the decoder remembers
+            image = self._decoder.image(layer, window)
         replace_info(image.info, metadata)
         return image
 
@@ -164,6 +168,14 @@ class LayeredFile:
         self.metadata(layer)
         return self._source.read_at(0, self._source.size)
 
+    def verify(self) -> None:
+        """Raises FormatError unless every layer and box is there and has the checksum that the file states."""
+        for k in range(len(self.sizes)):
+            container.read_layer(self._source, self.header, k)
+        _, cut = container.read_boxes(self._source, self.header)
+        if cut:
+            raise FormatError("the file is cut within its metadata")
+
     def info(self) -> dict[str, Any]:
         """What the file says of itself: sizes, qualities and byte positions of all layers, boxes, the model."""
         rows = []
@@ -208,9 +220,13 @@ def _window_of(box: tuple[int, int, int, int], size: Size) -> Window:
 
 
 def _check_pixel_limit(sizes: Sequence[Size]) -> None:
-    """Refuses images that together are beyond twice Pillow's MAX_IMAGE_PIXELS, its own limit. Raises FormatError."""
+    """Refuses images that together are beyond twice Pillow's MAX_IMAGE_PIXELS, its own limit. Raises FormatError.
+
+    Counted are the pixels that are worked on, in whole cells: a row of pixels costs as much as sixteen.
+    """
     limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and sum(width * height for width, height in sizes) > 2 * limit:
+    worked_on = sum(CELL**2 * -(-width // CELL) * -(-height // CELL) for width, height in sizes)
+    if limit is not None and worked_on > 2 * limit:
         width, height = sizes[-1]
         layers = f" in {len(sizes)} layers" if len(sizes) > 1 else ""
         raise FormatError(f"an image of {width}x{height}{layers} is beyond the limit of {2 * limit} pixels")

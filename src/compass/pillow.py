@@ -6,14 +6,17 @@
     Image.open("photo.png").save("photo.cmps", scales=[0.25, 0.5, 1], quality=3)
     image = Image.open("photo.cmps")   # its size is known; nothing is decoded yet
     image.layer_sizes                  # [(192, 128), (384, 256), (768, 512)]
-    image.draft("RGB", (300, 200))     # as for JPEG: the smallest layer of at least that size, here 384x256
+    image.draft("RGB", (300, 300))     # the smallest layer that fills this box, here 384x256
     image.layer = 0                    # or any layer by its number
 
-`Image.thumbnail` calls `draft` by itself. `save` takes what `compass.encode` does, and icc_profile, exif and xmp.
+`Image.thumbnail` calls `draft` by itself, with twice the size that was asked for: what is reduced by two looks better.
+Tools that know nothing of layers find them as frames, the largest first. `Image.verify` checks the bytes of all layers.
+`save` takes what `compass.encode` does, and icc_profile, exif and xmp.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import IO, Any
 
@@ -79,14 +82,49 @@ class CompassImageFile(ImageFile.ImageFile):
         self.tile = [ImageFile._Tile("raw", (0, 0, *self._size), 0, self._mode)]
 
     def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:
-        """Chooses the smallest layer of at least `size`; before any pixel is loaded. The mode stays."""
+        """Chooses the smallest layer that an image within a box of `size` can be reduced from. The mode stays.
+
+        Before any pixel is loaded; afterwards nothing happens.
+        """
         if not self.tile or size is None:
             return None
-        fitting = self._opened.fitting_layer(*size)
+        width, height = self._opened.size
+        scale = min(size[0] / width, size[1] / height)
+        fitting = self._opened.fitting_layer(math.floor(width * scale), math.floor(height * scale))
         if fitting is not None and fitting < self._layer:
             self._choose(fitting)
             return self.mode, (0, 0, *self._size)
         return None
+
+    @property
+    def n_frames(self) -> int:
+        """The number of layers."""
+        return len(self.layer_sizes)
+
+    @property
+    def is_animated(self) -> bool:
+        return False
+
+    def seek(self, frame: int) -> None:
+        """Chooses a layer, 0 being the largest. Raises EOFError if there is none."""
+        if not 0 <= frame < self.n_frames:
+            raise EOFError(f"there is no frame {frame}: the file has {self.n_frames} layers")
+        self.layer = self.n_frames - 1 - frame
+
+    def tell(self) -> int:
+        return self.n_frames - 1 - self._layer
+
+    def verify(self) -> None:
+        """Raises OSError unless all layers are whole and undamaged. Like any image, it has to be opened again then."""
+        try:
+            self._opened.verify()
+        except CompassError as error:
+            raise OSError(str(error)) from None
+        super().verify()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A plain image is what is pickled: the file is not."""
+        return _plain, (self.mode, self.size, self.tobytes(), self.info)
 
     def load(self) -> Any:
         """Decodes the chosen layer.
@@ -107,6 +145,12 @@ class CompassImageFile(ImageFile.ImageFile):
         if opened.whole_layers <= self._layer and ImageFile.LOAD_TRUNCATED_IMAGES and opened.whole_layers:
             return opened.decode(opened.whole_layers - 1).resize(self.size, Image.Resampling.BICUBIC)
         return opened.decode(self._layer)
+
+
+def _plain(mode: str, size: tuple[int, int], data: bytes, info: dict[Any, Any]) -> Image.Image:
+    image = Image.frombytes(mode, size, data)
+    image.info = info
+    return image
 
 
 def _accept(prefix: bytes) -> bool:

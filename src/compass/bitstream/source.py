@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import threading
 from typing import IO, Protocol
 
 from compass.errors import InputError
+
+MAX_PIPED = 1 << 30  # bytes that are read of a pipe
 
 
 class Source(Protocol):
@@ -38,7 +41,7 @@ class FileSource:
 
     def __init__(self, file: IO[bytes]) -> None:
         """Raises InputError if the file cannot seek."""
-        self._file = file
+        self._file, self._lock = file, threading.Lock()
         try:
             self._start = file.tell()
             self._size = file.seek(0, io.SEEK_END) - self._start
@@ -52,17 +55,35 @@ class FileSource:
     def read_at(self, start: int, count: int) -> bytes:
         parts = []
         try:
-            self._file.seek(self._start + start)
-            count = min(count, self.size - start)
-            while count > 0 and (part := self._file.read(count)):  # a raw reader may give fewer than asked for
-                parts.append(part)
-                count -= len(part)
+            with self._lock:
+                self._file.seek(self._start + start)
+                count = min(count, self.size - start)
+                while count > 0 and (part := self._file.read(count)):  # a raw reader may give fewer than asked for
+                    parts.append(part)
+                    count -= len(part)
         except (OSError, ValueError) as error:  # the latter of a closed file
             raise InputError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
         try:
             return b"".join(parts)
         except TypeError:
             raise InputError("the file cannot be read: it does not give bytes") from None
+
+
+def source_of(file: IO[bytes]) -> Source:
+    """A file as a source; what cannot seek, as a pipe, is read to its end. Raises InputError if it cannot be read."""
+    try:
+        seekable = file.seekable()
+    except (AttributeError, ValueError):
+        seekable = True  # `FileSource` says what is wrong
+    if seekable:
+        return FileSource(file)
+    try:
+        data = file.read(MAX_PIPED + 1)
+    except (OSError, ValueError) as error:
+        raise InputError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if len(data) > MAX_PIPED:
+        raise InputError(f"the input is longer than {MAX_PIPED >> 20} MiB, the most that is read of what cannot seek")
+    return BytesSource(data)
 
 
 def as_source(data: bytes | Source) -> Source:
