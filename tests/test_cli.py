@@ -67,7 +67,14 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("encode", PARROTS, "o.cmps", "-q", "high"), 2, "'high' is not a quality"),
         (("encode", PARROTS, "o.cmps", "--sizes", "big"), 2, "'big' is not a size"),
         (("encode", PARROTS, "o.cmps", "--scales", "1/0"), 2, "'1/0' is not a scale"),
-        (("encode", PARROTS), 2, "Missing argument"),
+        (("encode",), 2, "Missing argument"),
+        (("encode", PARROTS, "text", "empty"), 1, "3 files are given: name the folder to write to by --out-dir"),
+        (("encode", PARROTS, "o.png"), 1, "o.png has the name of another kind of image"),
+        (("encode", "folder"), 1, "folder is a folder: name the folder to write to"),
+        (("encode", "folder", "--out-dir", "o"), 1, "there is nothing to read in folder"),
+        (("encode", "-", "--out-dir", "o"), 1, "standard input has no name"),
+        (("decode", "good.cmps", "good.cmps", "--force"), 1, "good.cmps would be written over what is read"),
+        (("decode", "good.cmps", "--to", "gif"), 1, "images cannot be written as .gif"),
         (("encode", PARROTS, "o.cmps", "--sizes", "9x", "--scales", "1"), 2, "give either --scales or --sizes"),
         (("encode", PARROTS, "o.cmps", "--strip", "--metadata", "front"), 2, "give either --strip or --metadata"),
         (("decode", "good.cmps", "o.nonesuch"), 1, "images cannot be written as .nonesuch"),
@@ -225,3 +232,90 @@ def test_start_up_loads_nothing_heavy(arguments):
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     for heavy in ("numpy", "onnxruntime", "constriction", "torch", "PIL", "platformdirs"):
         assert f" {heavy}\n" not in result.stderr, heavy
+
+
+def images(folder: Path, names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    with Image.open(PARROTS) as image:
+        for i, name in enumerate(names.split()):
+            image.convert("RGB").resize((40 + i, 30)).save(folder / name)
+
+
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_folder_of_images(jobs, tiny_model_path, tmp_path):
+    """What fails is said at the end, what is there is kept, and the rest is done."""
+    images(tmp_path / "in", "a.png b.jpg c.webp")
+    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    (tmp_path / "in" / "notes.txt").write_text("no image at all")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.cmps").write_bytes(b"kept")
+    command = ("encode", "in", "--out-dir", "out", "--model", tiny_model_path, "--scales", "1", "-j", jobs)
+    result = compass_process(*command, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
+        "compass: in/broken.png is not an image that can be read",
+        "compass: 1 there already, kept (--force writes them again)",
+        "compass: 1 of 3 files failed",
+    ]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.cmps", "b.cmps", "c.cmps"]
+    assert (tmp_path / "out" / "b.cmps").read_bytes() == b"kept"
+    (tmp_path / "in" / "broken.png").unlink()
+    assert compass_process(*command, "--force", cwd=tmp_path).returncode == 0
+    assert compass_process("info", "out/a.cmps", "out/b.cmps", cwd=tmp_path).stdout.count("layer ") == 2
+    back = (
+        "decode",
+        *sorted(map(str, (tmp_path / "out").iterdir())),
+        "back",
+        "--to",
+        "jpg",
+        "--model",
+        tiny_model_path,
+    )
+    (tmp_path / "back").mkdir()
+    assert compass_process(*back, cwd=tmp_path).returncode == 0
+    for i, name in enumerate("abc"):
+        with Image.open(tmp_path / "back" / f"{name}.jpg") as image:
+            assert (image.format, image.size) == ("JPEG", (40 + i, 30))
+
+
+def test_files_named_after_what_they_are_made_of(tiny_model_path, tmp_path):
+    images(tmp_path, "a.png")
+    assert compass("encode", "a.png", "--model", tiny_model_path, cwd=tmp_path).returncode == 0
+    assert compass("decode", "a.cmps", "--model", tiny_model_path, cwd=tmp_path).stderr == (
+        "compass: a.png exists already; --force overwrites it\n"
+    )
+    assert compass("decode", "a.cmps", "--to", "webp", "--model", tiny_model_path, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.webp").exists()
+
+
+def test_two_files_that_would_become_one(tiny_model_path, tmp_path):
+    images(tmp_path / "in", "a.png a.jpg")
+    result = compass("encode", "in", "--out-dir", "out", "--model", tiny_model_path, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == "compass: in/a.jpg and in/a.png would both become out/a.cmps\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_devices_as_output(tiny_model_path, tmp_path):
+    images(tmp_path, "a.png")
+    model = ("--model", str(tiny_model_path), "--scales", "1")
+    assert compass_process("encode", "a.png", "/dev/null", *model, cwd=tmp_path).returncode == 0
+    command = [sys.executable, "-m", "compass", "encode", "a.png", "/dev/stdout", *model]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout.startswith(b"\xcfCMP")
+
+
+def test_no_image_is_written_to_a_terminal(tiny_model_path, tmp_path):
+    images(tmp_path, "a.png")
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "compass", "encode", "a.png", "-", "--model", str(tiny_model_path)]
+    result = subprocess.run(command, cwd=tmp_path, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(theirs)
+    os.close(ours)
+    assert result.returncode == 1
+    assert result.stderr == "compass: images are not written to a terminal: name OUT, or redirect standard output\n"
+
+
+def test_help_shows_what_is_the_default(tmp_path):
+    text = " ".join(compass("encode", "-h", cwd=tmp_path).stdout.split())
+    assert "[default: 3]" in text
+    assert "[default: 1/4,1/2,1, or 1 with a one-layer model]" in text

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from compass import cli_extras, cli_models
+from compass.cli_files import Files, Jobs, OutDir, named, plan, run
 from compass.cli_options import (
     Force,
     Input,
@@ -20,13 +20,13 @@ from compass.cli_options import (
     Output,
     Strict,
     Threads,
-    check_target,
     parse_bytes,
     parse_crop,
     parse_number,
     parse_size,
+    path_of,
 )
-from compass.errors import CompassError, CutFileWarning, ModelNotFoundError
+from compass.errors import CompassError, CutFileWarning, FormatError, InputError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from compass.layered_file import LayeredFile
@@ -35,20 +35,22 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text, in which "[default: 3]" stands
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="One file holds an image at any number of sizes; its first bytes are the small image.",
 )
 
 
 @app.command()
 def encode(
-    source: Input,
-    target: Output,
+    files: Files,
+    out_dir: OutDir = None,
     scales: Annotated[
         str | None,
         typer.Option(help="Ascending fractions of the image's size. [default: 1/4,1/2,1, or 1 with a one-layer model]"),
     ] = None,
     sizes: Annotated[
-        str | None, typer.Option(help="Ascending sizes instead: 320x,800x600 (no height: by aspect).")
+        str | None, typer.Option(help="Ascending sizes instead: 320,800x600 (no height: by aspect).")
     ] = None,
     quality: Annotated[
         str | None,
@@ -66,10 +68,10 @@ def encode(
     strip: Annotated[bool, typer.Option("--strip", help="Drop them: the same as --metadata none.")] = False,
     model: ModelName = None,
     threads: Threads = 0,
+    jobs: Jobs = 1,
     force: Force = False,
 ) -> None:
-    """Code an image into one layered file."""
-    check_target(target, force)
+    """Code an image into one layered file, or with --out-dir any number of them."""
     parsed_sizes = None if sizes is None else [parse_size(text) for text in sizes.split(",")]
     parsed_scales = None if scales is None else [parse_number(text, "scale") for text in scales.split(",")]
     qualities = None if quality is None else [parse_number(text, "quality") for text in quality.split(",")]
@@ -81,28 +83,37 @@ def encode(
     if strip and metadata not in ("auto", "none"):
         raise typer.BadParameter("give either --strip or --metadata")
 
+    from compass.picture.files import IMAGE_SUFFIXES, readable_suffixes
+
+    planned = plan(files, out_dir, ".cmps", readable_suffixes())
+    for _, target in planned.pairs:
+        if target.suffix.lower() in IMAGE_SUFFIXES:
+            raise InputError(f"{target} has the name of another kind of image: a layered file ends in .cmps")
+    options = {
+        "scales": parsed_scales,
+        "quality": qualities[0] if qualities is not None and len(qualities) == 1 else qualities,
+        "sizes": parsed_sizes,
+        "target_size": parsed_target,
+        "target_psnr": target_psnr,
+        "metadata": "none" if strip else metadata,
+        "model": model,
+        "threads": 1 if jobs > 1 else threads,
+    }
+    run(partial(_encode_file, options, force), planned, jobs, force)
+
+
+def _encode_file(options: dict[str, Any], force: bool, source: Path, target: Path) -> None:
     from compass import api
     from compass.files import write_bytes
     from compass.picture.files import read_image
 
-    data = api.encode(
-        read_image(source),
-        parsed_scales,
-        qualities[0] if qualities is not None and len(qualities) == 1 else qualities,
-        sizes=parsed_sizes,
-        target_size=parsed_target,
-        target_psnr=target_psnr,
-        metadata="none" if strip else metadata,
-        model=model,
-        threads=threads,
-    )
-    write_bytes(data, target, replace=force)
+    write_bytes(api.encode(read_image(source), **options), target, replace=force)
 
 
 @app.command()
 def decode(
-    source: Input,
-    target: Output,
+    files: Files,
+    out_dir: OutDir = None,
     layer: Annotated[int | None, typer.Option(help="Layer to decode, 0 the smallest; default the largest.")] = None,
     width: Annotated[
         int | None, typer.Option(min=1, help="Decode to this width, from the smallest layer that is as wide.")
@@ -110,39 +121,67 @@ def decode(
     crop: Annotated[
         str | None, typer.Option(help="Decode only this part of the layer: X,Y,WIDTH,HEIGHT in its pixels.")
     ] = None,
+    to: Annotated[str, typer.Option(help="Where OUT is not named: png, jpg, webp, avif, tif, bmp or ppm.")] = "png",
     strict: Strict = False,
     model: ModelName = None,
     threads: Threads = 0,
+    jobs: Jobs = 1,
     force: Force = False,
 ) -> None:
     """Decode one layer of a file to an image; the extension of OUT names its format, - is PNG."""
-    check_target(target, force)
     if layer is not None and width is not None:
         raise typer.BadParameter("give either --layer or --width")
     if crop is not None and width is not None:
         raise typer.BadParameter("give either --crop or --width")
     box = None if crop is None else parse_crop(crop)
-    from compass.picture.files import format_of, write_image
+    from compass.picture.files import format_of
 
-    format_of(target)
-    _set_strict(strict)
-    with _named(source), _open(source, model=model, threads=threads) as opened:
-        image = opened.decode(layer, width=width, box=box)
+    planned = plan(files, out_dir, f".{to}", (".cmps",))
+    for _, target in planned.pairs:
+        format_of(target)
+    which = {"layer": layer, "width": width, "box": box}
+    opening = {"model": model, "threads": 1 if jobs > 1 else threads}
+    run(partial(_decode_file, which, opening, strict, force), planned, jobs, force)
+
+
+def _decode_file(
+    which: dict[str, Any], opening: dict[str, Any], strict: bool, force: bool, source: Path, target: Path
+) -> None:
+    from compass.picture.files import write_image
+
+    with warnings.catch_warnings():
+        if strict:
+            warnings.simplefilter("error", CutFileWarning)
+        try:
+            with _open(source, **opening) as opened:
+                image = opened.decode(**which)
+        except CutFileWarning as warning:
+            raise FormatError(str(warning)) from None
     write_image(image, target, replace=force)
 
 
 @app.command()
 def info(
-    source: Input,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    files: Annotated[list[Path], typer.Argument(parser=path_of, metavar="IN...", help="Files; - is standard input.")],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For machines: an object, of several files a list of them.")
+    ] = False,
 ) -> None:
-    """Show the layers of a file: sizes, qualities, bytes."""
-
-    with _named(source), _open(source) as opened:
-        figures = opened.info()
+    """Show the layers of files: sizes, qualities, bytes."""
+    found = []
+    for source in files:
+        with named(source), _open(source) as opened:
+            found.append(opened.info())
     if as_json:
-        typer.echo(json.dumps(figures, indent=1))
+        typer.echo(json.dumps(found[0] if len(found) == 1 else found, indent=1))
         return
+    for source, figures in zip(files, found, strict=True):
+        if len(files) > 1:
+            typer.echo(f"{source}:")
+        _show(figures)
+
+
+def _show(figures: dict[str, Any]) -> None:
     name = figures["model"]["name"] or "not installed"
     typer.echo(f"{figures['width']}x{figures['height']} {figures['mode']}, model {name} ({figures['model']['hash']})")
     typer.echo("layer       size  quality     bytes  bytes so far")
@@ -165,10 +204,13 @@ def extract(
     force: Force = False,
 ) -> None:
     """Cut a file after a layer, without coding anything again."""
-    check_target(target, force)
+    run(partial(_extract_file, layer, force), plan([source, target], None, ".cmps", ()), 1, force)
+
+
+def _extract_file(layer: int, force: bool, source: Path, target: Path) -> None:
     from compass.files import write_bytes
 
-    with _named(source), _open(source) as opened:
+    with _open(source) as opened:
         data = opened.extract(layer)
     write_bytes(data, target, replace=force)
 
@@ -215,27 +257,3 @@ def _open(source: Path, **options: Any) -> LayeredFile:
     from compass.layered_file import LayeredFile
 
     return LayeredFile(read_bytes(source) if source == STANDARD else source, **options)
-
-
-@contextlib.contextmanager
-def _named(source: Path) -> Iterator[None]:
-    """Errors and warnings of a file begin with its name."""
-    name = "standard input" if str(source) == "-" else str(source)
-
-    def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        _show_warning(f"{name}: {message}")
-
-    shown, warnings.showwarning = warnings.showwarning, show
-    try:
-        yield
-    except (CompassError, CutFileWarning) as error:
-        if not str(error).startswith(name):
-            error.args = (f"{name}: {error}", *error.args[1:])
-        raise
-    finally:
-        warnings.showwarning = shown
-
-
-def _set_strict(strict: bool) -> None:
-    if strict:
-        warnings.simplefilter("error", CutFileWarning)

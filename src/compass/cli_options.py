@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +12,18 @@ import typer
 from compass.errors import InputError
 
 
-def _path(text: str) -> Path:
+def path_of(text: str) -> Path:
     """`-` alone is standard input or output; a file of that name is `./-`."""
+    if text in ("/dev/stdin", "/dev/stdout"):
+        return Path("-")
     return Path(text).absolute() if text != "-" and Path(text) == Path("-") else Path(text)
 
 
-Input = Annotated[Path, typer.Argument(parser=_path, metavar="IN", help="A file; - is standard input.")]
+Input = Annotated[Path, typer.Argument(parser=path_of, metavar="IN", help="A file; - is standard input.")]
 Output = Annotated[
     Path,
     typer.Argument(
-        parser=_path, metavar="OUT", help="A file that does not exist, unless with --force; - is standard output."
+        parser=path_of, metavar="OUT", help="A file that does not exist, unless with --force; - is standard output."
     ),
 ]
 ModelName = Annotated[str | None, typer.Option("--model", help="Name or hash of an installed model, or a model file.")]
@@ -35,9 +38,11 @@ AGAINST = "simulcast-webp,simulcast-avif"
 
 
 def check_target(target: Path, force: bool) -> None:
-    """Raises InputError if there is a file already that is not to be overwritten."""
+    """Raises InputError if there is a file already that is not to be overwritten, or if OUT is a terminal."""
+    if target == Path("-") and sys.stdout is not None and sys.stdout.isatty():
+        raise InputError("images are not written to a terminal: name OUT, or redirect standard output")
     try:
-        exists = target != Path("-") and target.exists()
+        exists = target != Path("-") and target.exists() and not target.is_char_device()
     except OSError as error:
         raise InputError(f"{target} cannot be written: {error.strerror}") from None
     if exists and not force:
@@ -63,10 +68,10 @@ def parse_bytes(text: str) -> int:
 
 
 def parse_size(text: str) -> tuple[int, int | None]:
-    """Width and height of 320x200; no height of 320x."""
+    """Width and height of 320x200; no height of 320x or 320."""
     width, _, height = text.partition("x")
-    if not re.fullmatch(r"[0-9]{1,7}x([0-9]{1,7})?", text):
-        raise typer.BadParameter(f"{text!r} is not a size like 320x or 320x200")
+    if not re.fullmatch(r"[0-9]{1,7}(x([0-9]{1,7})?)?", text):
+        raise typer.BadParameter(f"{text!r} is not a size like 320, 320x or 320x200")
     return int(width), int(height) if height else None
 
 

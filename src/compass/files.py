@@ -56,6 +56,10 @@ def atomic_writer(path: Path, replace: bool = True) -> Iterator[IO[bytes]]:
     error. Raises InputError if the file cannot be written.
     """
     partial: Path | None = None
+    if path.is_char_device():  # /dev/null and its like: nothing to replace
+        with path.open("wb") as file:
+            yield file
+        return
     try:
         path = path.resolve()  # through links, so that they stay links
         if path.exists() and not path.is_file():

@@ -27,7 +27,7 @@ from compass.picture.window import Window
 
 
 class LayeredFile:
-    """An open file; see `compass.open`. Usable in a `with` statement, and by threads, one of which decodes at a time."""
+    """An open file; see `compass.open`. Usable in a `with` statement; of several threads one decodes at a time."""
 
     def __init__(
         self,

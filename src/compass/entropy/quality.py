@@ -26,7 +26,7 @@ def lambda_of(quality: float) -> float:
 def to_code(quality: float) -> int:
     """The quality code of a quality. Raises InputError outside [0, 6]."""
     if not 0 <= quality <= MAX_QUALITY:
-        raise InputError(f"quality {quality:g} is outside 0 to {MAX_QUALITY}")
+        raise InputError(f"quality {quality:g} is outside 0 to {MAX_QUALITY}, of which 3 is usual")
     return round(quality * STEPS)
 
 

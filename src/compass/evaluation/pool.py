@@ -1,4 +1,4 @@
-"""Processes that measure side by side."""
+"""Processes that work side by side."""
 
 from __future__ import annotations
 

@@ -29,6 +29,12 @@ IMAGE_SUFFIXES = frozenset(_WRITTEN)
 _OPAQUE = ("BMP", "PPM")
 
 
+def readable_suffixes() -> frozenset[str]:
+    """Extensions of the image files that are read, with their dots, but for this package's own."""
+    Image.init()
+    return frozenset(name for name, kind in Image.registered_extensions().items() if kind in Image.OPEN) - {".cmps"}
+
+
 def read_image(path: Path) -> Image.Image:
     """Read an image file and convert it by `to_codable`.
 

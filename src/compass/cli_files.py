@@ -1,0 +1,200 @@
+"""Commands on one file or many: what is written where, side by side, and what is said when some fail."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compass.cli_options import check_target, path_of
+from compass.errors import CompassError, InputError
+from compass.files import STANDARD
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        parser=path_of,
+        metavar="IN [OUT]",
+        help="A file and what to write; - is standard input or output. Without OUT it is named after IN.",
+    ),
+]
+OutDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--out-dir", help="Any number of files, and folders of them, into this folder; it is made if need be."
+    ),
+]
+Jobs = Annotated[
+    int, typer.Option("-j", "--jobs", min=1, help="With --out-dir: so many files at once, each on one thread.")
+]
+Work = Callable[[Path, Path], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Pairs of what is read and what is written."""
+
+    pairs: Sequence[tuple[Path, Path]]
+    batch: bool  # files that are there already are kept, and one that fails does not stop the others
+
+
+def plan(files: Sequence[Path], out_dir: Path | None, suffix: str, inputs: Collection[str]) -> Plan:
+    """What to write for the arguments of a command.
+
+    suffix: of what is written where it is not named; inputs: suffixes of the files of a folder that are read. Raises
+    InputError if it is not clear what to write, or if something would be written over what is read.
+    """
+    if out_dir is None and len(files) > 1 and os.path.isdir(files[-1]):
+        *files, out_dir = files
+    if out_dir is None:
+        if len(files) > 2:
+            raise InputError(f"{len(files)} files are given: name the folder to write to by --out-dir")
+        source, target = files if len(files) == 2 else (files[0], _named_after(files[0], suffix))
+        if source != STANDARD and _same(source, target):
+            raise InputError(f"{target} would be written over what is read")
+        return Plan([(source, target)], batch=False)
+    pairs: dict[Path, Path] = {}
+    for source in _expanded(files, inputs):
+        target = out_dir / f"{source.stem}{suffix}"
+        if target in pairs:
+            raise InputError(f"{pairs[target]} and {source} would both become {target}")
+        if _same(source, target):
+            raise InputError(f"{target} would be written over what is read")
+        pairs[target] = source
+    if not pairs:
+        raise InputError("there is nothing to read in " + ", ".join(map(str, files)))
+    return Plan([(source, target) for target, source in pairs.items()], batch=True)
+
+
+def run(work: Work, planned: Plan, jobs: int, force: bool) -> None:
+    """Does the work for each pair; `work` must be picklable. Raises InputError if some of a batch fail, at the end."""
+    if not planned.batch:
+        source, target = planned.pairs[0]
+        check_target(target, force)
+        with named(source, target):
+            work(source, target)
+        return
+    todo = [pair for pair in planned.pairs if force or not pair[1].exists()]
+    for folder in {target.parent for _, target in todo}:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder} cannot be made: {error.strerror}") from None
+    failed = 0
+    for said in _progress(_results(partial(_attempt, work), todo, jobs), len(todo)):
+        for text in said.texts:
+            typer.echo(f"compass: {text}", err=True)
+        failed += said.failed
+    kept = len(planned.pairs) - len(todo)
+    if kept:
+        typer.echo(f"compass: {kept} there already, kept (--force writes them again)", err=True)
+    if failed:
+        raise InputError(f"{failed} of {len(todo)} files failed")
+
+
+@contextmanager
+def named(source: Path, target: Path | None = None) -> Iterator[None]:
+    """Errors and warnings of a file begin with its name, unless they name it or the target."""
+    shown = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *rest: object, **options: object) -> None:
+        shown(_with_name(str(message), source, target), category, *rest, **options)  # type: ignore[arg-type]
+
+    warnings.showwarning = show
+    try:
+        yield
+    except (CompassError, Warning) as error:
+        error.args = (_with_name(str(error), source, target), *error.args[1:])
+        raise
+    finally:
+        warnings.showwarning = shown
+
+
+def _with_name(text: str, source: Path, target: Path | None) -> str:
+    name = "standard input" if source == STANDARD else str(source)
+    names = [name] if target is None else [name, str(target), os.path.realpath(target)]
+    if target == STANDARD:
+        names[1:] = ["standard output"]
+    return text if any(name in text for name in names) else f"{name}: {text}"
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What became of a pair."""
+
+    texts: list[str]
+    failed: bool
+
+
+def _attempt(work: Work, pair: tuple[Path, Path]) -> _Said:
+    texts: list[str] = []
+    failed = False
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            work(*pair)
+        except MemoryError:
+            texts.append("there is not enough memory for an image of this size")
+            failed = True
+        except CompassError as error:
+            texts.append(str(error))
+            failed = True
+    said = [str(warning.message) for warning in caught if warning.category is not DeprecationWarning] + texts
+    return _Said([_with_name(text, *pair) for text in said], failed)
+
+
+def _results(
+    attempt: Callable[[tuple[Path, Path]], _Said], pairs: Sequence[tuple[Path, Path]], jobs: int
+) -> Iterator[_Said]:
+    if jobs == 1:
+        yield from map(attempt, pairs)
+        return
+    from compass.evaluation.pool import process_pool
+
+    with process_pool(jobs) as pool:
+        yield from pool.map(attempt, pairs)
+
+
+def _progress(results: Iterable[_Said], count: int) -> Iterator[_Said]:
+    """The same, with a bar on a terminal."""
+    if not sys.stderr.isatty():
+        yield from results
+        return
+    with typer.progressbar(results, length=count, file=sys.stderr) as bar:
+        yield from bar
+
+
+def _named_after(source: Path, suffix: str) -> Path:
+    if source == STANDARD:
+        return STANDARD
+    if source.is_dir():
+        raise InputError(f"{source} is a folder: name the folder to write to by --out-dir")
+    return source.with_suffix(suffix)
+
+
+def _expanded(files: Sequence[Path], inputs: Collection[str]) -> Iterator[Path]:
+    for path in files:
+        if path == STANDARD:
+            raise InputError("standard input has no name that a file could be named after: give OUT")
+        if not path.is_dir():
+            yield path
+            continue
+        try:
+            yield from sorted(child for child in path.iterdir() if child.suffix.lower() in inputs and child.is_file())
+        except OSError as error:
+            raise InputError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _same(a: Path, b: Path) -> bool:
+    try:
+        return os.path.samefile(a, b)
+    except OSError:
+        return False
