@@ -44,7 +44,10 @@ def run_shell_block(block: str, folder: Path) -> None:
 
 @pytest.mark.slow
 def test_shell_examples(folder):
+    (folder / "photos").mkdir()
+    shutil.copy(PARROTS, folder / "photos" / "other.png")
     run_shell_block(SHELL_BLOCKS[0], folder)
+    assert (folder / "web" / "other.cmps").exists()
     sizes = {}
     for name in ("small.png", "large.png"):
         with Image.open(folder / name) as image:
