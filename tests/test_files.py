@@ -74,7 +74,7 @@ def test_warnings_point_at_the_caller_outside_the_package(parrots):
     import compass
 
     with pytest.warns(UserWarning, match="16 bits") as caught:
-        compass.encode(parrots.convert("L").convert("I"), [0.1], 1)
+        compass.encode(parrots.convert("L").convert("I").point(lambda grey: grey * 257), [0.1], 1)
     assert caught[0].filename == __file__
     with pytest.warns(UserWarning, match="directly") as caught:
         warn("directly")

@@ -121,6 +121,13 @@ def decode(
     crop: Annotated[
         str | None, typer.Option(help="Decode only this part of the layer: X,Y,WIDTH,HEIGHT in its pixels.")
     ] = None,
+    strip: Annotated[bool, typer.Option("--strip", help="Leave out colour profile, EXIF and XMP.")] = False,
+    background: Annotated[
+        str | None, typer.Option(help="Colour behind an image with alpha: white, #fff8e0; needed for JPEG.")
+    ] = None,
+    output_quality: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Of a JPEG, WebP or AVIF that is written.")
+    ] = None,
     to: Annotated[str, typer.Option(help="Where OUT is not named: png, jpg, webp, avif, tif, bmp or ppm.")] = "png",
     strict: Strict = False,
     model: ModelName = None,
@@ -141,13 +148,14 @@ def decode(
         format_of(target)
     which = {"layer": layer, "width": width, "box": box}
     opening = {"model": model, "threads": 1 if jobs > 1 else threads}
-    run(partial(_decode_file, which, opening, strict, force), planned, jobs, force)
+    writing = {"strip": strip, "background": background, "quality": output_quality, "replace": force}
+    run(partial(_decode_file, which, opening, writing, strict), planned, jobs, force)
 
 
 def _decode_file(
-    which: dict[str, Any], opening: dict[str, Any], strict: bool, force: bool, source: Path, target: Path
+    which: dict[str, Any], opening: dict[str, Any], writing: dict[str, Any], strict: bool, source: Path, target: Path
 ) -> None:
-    from compass.picture.files import write_image
+    from compass.picture.files import flattened, write_image
 
     with warnings.catch_warnings():
         if strict:
@@ -157,7 +165,11 @@ def _decode_file(
                 image = opened.decode(**which)
         except CutFileWarning as warning:
             raise FormatError(str(warning)) from None
-    write_image(image, target, replace=force)
+    if writing["strip"]:
+        image.info = {}
+    if writing["background"] is not None:
+        image = flattened(image, writing["background"])
+    write_image(image, target, writing["replace"], writing["quality"])
 
 
 @app.command()

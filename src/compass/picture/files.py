@@ -6,12 +6,13 @@ import io
 from pathlib import Path
 from typing import IO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageColor, UnidentifiedImageError
 
 from compass.errors import InputError
 from compass.files import STANDARD, atomic_writer, read_bytes, write_bytes
+from compass.picture.colour import check_png_colours, profile_space, to_srgb
 from compass.picture.metadata import EXIF_ERRORS, Metadata
-from compass.picture.modes import to_codable, warn_of_lost_bits
+from compass.picture.modes import to_codable, warn_of_lost_bits, warn_of_lost_frames
 
 _WRITTEN = {
     ".png": "PNG",
@@ -26,7 +27,9 @@ _WRITTEN = {
     ".pgm": "PPM",
 }
 IMAGE_SUFFIXES = frozenset(_WRITTEN)
-_OPAQUE = ("BMP", "PPM")
+_OPAQUE = ("BMP", "JPEG", "PPM")
+_LOSSY = ("AVIF", "JPEG", "WEBP")
+_WITHOUT_GREY = ("AVIF", "WEBP")  # Pillow writes grey as RGB
 
 
 def readable_suffixes() -> frozenset[str]:
@@ -53,7 +56,10 @@ def image_of_bytes(data: bytes, name: str) -> Image.Image:
 def _read(source: Path | IO[bytes], name: str) -> Image.Image:
     try:
         with Image.open(source) as image:
+            if image.format == "PNG" and image.fp is not None:
+                check_png_colours(image.fp)
             warn_of_lost_bits(image)
+            warn_of_lost_frames(image)
             image.load()
             return to_codable(image, own=True)
     except UnidentifiedImageError:
@@ -77,32 +83,64 @@ def format_of(path: Path) -> str:
         raise InputError(f"{path}: images cannot be written as {wrong}, only as {', '.join(_WRITTEN)}") from None
 
 
-def write_image(image: Image.Image, path: Path, replace: bool = True) -> None:
+def write_image(image: Image.Image, path: Path, replace: bool = True, quality: int | None = None) -> None:
     """Writes an image and its metadata in the format of the file's extension, PNG for standard output.
 
-    Raises InputError if it does not fit that format, or if the file cannot be written; see `atomic_writer`.
+    quality: of the lossy formats, 0 to 100. What the format cannot hold of the metadata is left out with a warning.
+    Raises InputError if the image does not fit that format, or if the file cannot be written; see `atomic_writer`.
     """
     if path == STANDARD:
-        write_bytes(image_bytes(image, path), path)
+        write_bytes(image_bytes(image, path, quality), path)
         return
     with atomic_writer(path, replace) as file:
-        _save(image, path, file)
+        _save(image, path, file, quality)
 
 
-def image_bytes(image: Image.Image, path: Path) -> bytes:
+def image_bytes(image: Image.Image, path: Path, quality: int | None = None) -> bytes:
     """Encode an image, its metadata included, in the format of the extension of `path`. Raises InputError."""
     buffer = io.BytesIO()
-    _save(image, path, buffer)
+    _save(image, path, buffer, quality)
     return buffer.getvalue()
 
 
-def _save(image: Image.Image, path: Path, file: IO[bytes]) -> None:
+def flattened(image: Image.Image, background: str) -> Image.Image:
+    """An image with alpha on a background: a name or #rrggbb, as in CSS. Raises InputError if that is no colour."""
+    if not image.mode.endswith("A"):
+        return image
+    mode = image.mode.removesuffix("A")
+    try:
+        flat = Image.new(mode, image.size, ImageColor.getcolor(background, mode))
+    except ValueError:
+        raise InputError(f"{background!r} is not a colour like white or #fff8e0") from None
+    flat.paste(image.convert(mode), mask=image.getchannel("A"))
+    flat.info = dict(image.info)
+    return flat
+
+
+def _save(image: Image.Image, path: Path, file: IO[bytes], quality: int | None) -> None:
     kind = format_of(path)
     if image.mode.endswith("A") and kind in _OPAQUE:
-        raise InputError(f"{path}: the image has alpha, which {kind} cannot hold")
+        raise InputError(f"{path}: the image has alpha, which {kind} cannot hold: give it a background")
+    if kind in _WITHOUT_GREY:
+        image = _in_colour(image)
+    options = Metadata.of(image).fitting(kind).save_options(kind)
+    if quality is not None and kind in _LOSSY:
+        options["quality"] = quality
+    info, image.info = image.info, {}  # all that is to be written is in the options
     try:
-        image.save(file, kind, **Metadata.of(image).save_options(kind))
+        image.save(file, kind, **options)
     except EXIF_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the file, not of the format
             raise
         raise InputError(f"{path}: the image cannot be written in this format: {error}") from None
+    finally:
+        image.info = info
+
+
+def _in_colour(image: Image.Image) -> Image.Image:
+    """A grey image as RGB, with colours that its profile fits."""
+    if image.mode not in ("L", "LA"):
+        return image
+    if profile_space(image.info.get("icc_profile")) == b"GRAY":
+        return to_srgb(image)
+    return image.convert("RGBA" if image.mode == "LA" else "RGB")

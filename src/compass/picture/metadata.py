@@ -18,6 +18,13 @@ _EXIF_PREFIX = b"Exif\0\0"  # of JPEG's segment, not of the data
 _PNG_XMP, _TIFF_XMP = "XML:com.adobe.xmp", 700
 _IN_INFO = ("icc_profile", "exif", "xmp", _PNG_XMP)
 _ORIENTATION = 0x0112
+# Most bytes of each kind that a file of a format holds, or that Pillow reads of it.
+_LIMITS = {
+    "JPEG": {"exif": 65533 - 6, "xmp": 65533 - 29, "icc_profile": 255 * 65519},
+    "PNG": {"icc_profile": 1 << 20},
+    "BMP": {"exif": 0, "xmp": 0, "icc_profile": 0},
+    "PPM": {"exif": 0, "xmp": 0, "icc_profile": 0},
+}
 # Of a TIFF file's tags, what describes the image and not the file; then the directories of EXIF and GPS.
 _DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
 _DIRECTORIES = (0x8769, 0x8825)
@@ -59,6 +66,18 @@ class Metadata:
     def is_all_of(self, info: Mapping[Any, Any]) -> bool:
         """Whether an image's `info` holds it in just this form, and so says nothing of orientation either."""
         return self.as_info == {name: info[name] for name in _IN_INFO if name in info}
+
+    def fitting(self, kind: str) -> Metadata:
+        """Without what a format, by Pillow's name, cannot hold; warns of what is left out and is not what all lack."""
+        kept = self.given
+        for name, limit in _LIMITS.get(kind, {}).items():
+            if name in kept and len(kept[name]) > limit:
+                if limit:
+                    warn(f"the {name} of {len(kept[name])} bytes is more than {kind} can hold, and is left out")
+                elif name == "icc_profile" and self.profile_matters:
+                    warn(f"{kind} holds no colour profile: it is left out, and the colours will look wrong")
+                del kept[name]
+        return Metadata(**kept)
 
     def save_options(self, kind: str) -> dict[str, Any]:
         """Arguments of `Image.save` for a format by Pillow's name: PNG and TIFF take XMP in ways of their own."""

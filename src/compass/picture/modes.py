@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 
 from compass.errors import InputError, warn
+from compass.picture.colour import by_chunks, to_srgb, without_foreign_profile
 from compass.picture.metadata import EXIF_ERRORS, Metadata, exif_of_tags, replace_info
 
 CODABLE = ("RGB", "L", "RGBA", "LA")
@@ -25,14 +25,16 @@ _CONVERTED = {
     "HSV": "RGB",
 }
 _BY_PROFILE = ("CMYK", "LAB")
+_ONE_IMAGE = ("COMPASS", "ICNS", "ICO", "MPO", "PSD")  # formats whose frames are parts or views of one image
 _LOST_BITS = "the image has 16 bits a channel and is coded with 8"
 
 
 def to_codable(image: Image.Image, own: bool = False) -> Image.Image:
     """The image upright, in a mode of `CODABLE`, its metadata in `info`; alpha that is full everywhere is dropped.
 
-    own: the image may be changed; otherwise one that has to be is copied. Warns where 16 bits become 8. Raises
-    InputError if the mode cannot be converted without guessing.
+    Colours are as the profile in `info` says, or sRGB without one. own: the image may be changed; otherwise one that
+    has to be is copied. Warns where 16 bits become 8, and where a profile is for other colours than the image has.
+    Raises InputError if the mode cannot be converted without guessing.
     """
     if 0 in image.size:
         raise InputError("the image has no pixels")
@@ -40,7 +42,9 @@ def to_codable(image: Image.Image, own: bool = False) -> Image.Image:
     if image.mode.startswith("I;16") or image.mode == "I":
         image = _to_8_bits(image)
     elif image.mode in _BY_PROFILE:
-        image = _by_profile(image)
+        if not image.info.get("icc_profile"):
+            raise InputError(f"images of mode {image.mode} without a colour profile cannot be coded")
+        image = to_srgb(image)
     if "transparency" in image.info and image.mode in _WITH_TRANSPARENT_COLOUR:
         image = image.convert(_WITH_TRANSPARENT_COLOUR[image.mode])
     elif image.mode in _CONVERTED:
@@ -49,7 +53,7 @@ def to_codable(image: Image.Image, own: bool = False) -> Image.Image:
         raise InputError(f"images of mode {image.mode} cannot be coded: convert it to RGB or grey first")
     if image.mode.endswith("A") and image.getextrema()[-1] == (255, 255):
         image = image.convert(image.mode[:-1])
-    return image
+    return by_chunks(without_foreign_profile(image))
 
 
 def _upright(image: Image.Image, own: bool) -> Image.Image:
@@ -72,29 +76,25 @@ def warn_of_lost_bits(image: Image.Image) -> None:
         warn(_LOST_BITS)
 
 
+def warn_of_lost_frames(image: Image.Image) -> None:
+    """Warns if an image file holds more than the image that is shown first."""
+    frames = 1 if image.format in _ONE_IMAGE else getattr(image, "n_frames", 1)
+    if frames > 1:
+        warn(f"the first of {frames} frames is coded")
+
+
 def _to_8_bits(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise InputError("images with grey levels outside 0 to 65535 cannot be coded")
-    warn(_LOST_BITS)
-    converted = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    if image.mode == "I" and values.max() < 256:  # 16 bits of a file come in modes of their own
+        scaled = values
+    else:
+        warn(_LOST_BITS)
+        scaled = (values + 128) // 257
+    converted = Image.fromarray(scaled.astype(np.uint8))
     converted.info = dict(image.info)
     transparent = converted.info.pop("transparency", None)
     if transparent is not None:
         converted.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
-    return converted
-
-
-def _by_profile(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if not profile:
-        raise InputError(f"images of mode {image.mode} without a colour profile cannot be coded")
-    try:
-        converted = ImageCms.profileToProfile(
-            image, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError) as error:
-        raise InputError(f"the colour profile of this {image.mode} image cannot be used: {error}") from None
-    assert converted is not None
-    converted.info = {key: value for key, value in image.info.items() if key != "icc_profile"}
     return converted
