@@ -315,6 +315,21 @@ def test_no_image_is_written_to_a_terminal(tiny_model_path, tmp_path):
     assert result.stderr == "compass: images are not written to a terminal: name OUT, or redirect standard output\n"
 
 
+def test_a_command_that_is_ended_leaves_nothing(parrots, tiny_model_path, tmp_path):
+    parrots.resize((1600, 1200)).save(tmp_path / "a.png")
+    (tmp_path / "slow.py").write_text(
+        "import sys, time\nfrom compass import cli, files\nwrite = files.os.fsync\n"
+        "files.os.fsync = lambda handle: (print('written', flush=True), time.sleep(60))\ncli.main()\n"
+    )
+    command = [sys.executable, "slow.py", "encode", "a.png", "--model", str(tiny_model_path), "--scales", "1"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        process.terminate()
+        assert process.wait() == 128 + 15
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "slow.py"]
+
+
 def test_help_shows_what_is_the_default(tmp_path):
     text = " ".join(compass("encode", "-h", cwd=tmp_path).stdout.split())
     assert "[default: 3]" in text

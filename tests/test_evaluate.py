@@ -281,3 +281,16 @@ def test_recorded_points_are_read(tmp_path):
     path.write_text("{}")
     with pytest.raises(InputError, match="is no file of results"):
         read_results([path])
+
+
+def test_images_that_cannot_be_read_are_left_out(folder, tmp_path):
+    names = ["a.png", "b.png"]
+    (folder / "broken.png").write_bytes(b"no image")
+    with pytest.warns(UserWarning, match=r"broken\.png is not an image that can be read: it is left out"):
+        report = evaluate(Evaluation(folder, "single-webp", (1.0,), (50.0,)), tmp_path / "x.json", "")
+    assert report["skipped"] == ["broken.png"]
+    assert [row["picture"] for row in report["pictures"]] == names
+    for name in names:
+        (folder / name).write_bytes(b"")
+    with pytest.warns(UserWarning, match="it is left out"), pytest.raises(InputError, match="none of 3 images can be read"):
+        evaluate(Evaluation(folder, "single-webp", (1.0,), (50.0,)), tmp_path / "y.json", "")

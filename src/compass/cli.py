@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
 import sys
 import warnings
 from functools import partial
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain text, in which "[default: 3]" stands
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -244,6 +245,8 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Show the v
 def main() -> None:
     """Entry point: one sentence and exit code 1 for anything wrong with the input, 2 for wrong usage."""
     warnings.showwarning = _show_warning
+    with contextlib.suppress(ValueError):  # of a thread that may not
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and nothing is left behind
     try:
         app()
     except ModelNotFoundError as error:

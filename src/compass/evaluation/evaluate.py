@@ -6,6 +6,7 @@ Finished rows are kept beside the output until all are there, so an evaluation t
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from compass.errors import InputError
+from compass.errors import InputError, warn
 from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.contract import LayeredCodec, LayerResult
 from compass.evaluation.metrics import ms_ssim
@@ -54,13 +55,14 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measures every image at every quality, or what of it is not in `out`'s folder yet, and writes `out`.
 
-    progress is called with the rows done and the rows there are. Raises InputError on an unknown codec or an empty
-    folder, UnavailableError if the codec cannot run here.
+    Images that cannot be read are left out, with a warning, and named under `skipped`. progress is called with the rows
+    done and the rows there are. Raises InputError on an unknown codec or a folder without images, UnavailableError if
+    the codec cannot run here.
     """
     codec = work.find_codec()
     settings = dict(codec.settings())
     qualities = work.qualities or tuple(codec.qualities)
-    paths = image_paths(work.folder)
+    paths, skipped = _readable(image_paths(work.folder))
     head = {
         "name": codec.name,
         "description": "measured with compass evaluate",
@@ -70,7 +72,7 @@ def evaluate(
         "truncated_sizes": work.truncate,
         "qualities": list(qualities),
         "settings": settings,
-    }
+    } | ({"skipped": skipped} if skipped else {})
     part = out.with_name(out.name + ".part")
     rows = {(row["picture"], row["quality"]): row for row in _finished(part, head)}
     jobs = [(path, q) for path in paths for q in qualities if (path.name, q) not in rows]
@@ -101,6 +103,23 @@ def image_paths(folder: Path) -> list[Path]:
     if not paths:
         raise InputError(f"{folder} holds no images")
     return paths
+
+
+def _readable(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The images that can be read, and the names of the others. Raises InputError if there are none."""
+    readable, skipped = [], []
+    for path in paths:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what there is to say is said when it is measured
+                read_image(path)
+            readable.append(path)
+        except InputError as error:
+            warn(f"{error}: it is left out")
+            skipped.append(path.name)
+    if not readable:
+        raise InputError(f"none of {len(paths)} images can be read")
+    return readable, skipped
 
 
 def _finished(part: Path, head: dict[str, Any]) -> Iterator[Row]:
