@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from PIL import Image
+from threadpoolctl import ThreadpoolController
 
 import compass
 from compass.bitstream import container
@@ -153,3 +155,23 @@ def test_the_work_of_encoding(large, tiny_model, work):
     assert work["residual analysis"] == sum(pixels[1:])
     assert work["residual synthesis"] == pixels[1]
     assert work["predictor"] == sum(pixels[:2])
+
+
+def test_products_take_one_thread_and_leave_the_setting_as_it_was(tiny_model, large, monkeypatch):
+    """Also where several threads decode: the last one to leave restores it."""
+    controller = ThreadpoolController().select(user_api="blas")
+    seen = []
+    run = Network.run
+
+    def spied(network, feeds):
+        seen.extend(library.num_threads for library in controller.lib_controllers)
+        return run(network, feeds)
+
+    monkeypatch.setattr(Network, "run", spied)
+    with controller.limit(limits=2):
+        before = [library.num_threads for library in controller.lib_controllers]
+        opened = compass.open(large[0], model=tiny_model.path)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(opened.decode, [0, 1, 2, 1]))
+        assert [library.num_threads for library in controller.lib_controllers] == before
+    assert set(seen) == {1}

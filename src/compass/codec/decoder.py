@@ -9,6 +9,7 @@ from compass.bitstream.alpha import decode_alpha
 from compass.bitstream.source import Source
 from compass.codec.latent import Latent
 from compass.codec.layer import DecodedLayer, Layer, around, finish_layer
+from compass.codec.threads import products_on_one_thread
 from compass.entropy.latent import Floats, Size
 from compass.model.model import Model
 from compass.picture.pyramid import Pixels
@@ -22,6 +23,7 @@ class FileDecoder:
         self._data, self._header, self._model = data, header, model
         self._known: tuple[int, DecodedLayer] | None = None
 
+    @products_on_one_thread()
     def image(self, layer: int, window: Window | None = None) -> Image.Image:
         """A window of a layer, by default all of it, in the header's mode. Raises FormatError on damaged data."""
         header, size = self._header, self._size(layer)

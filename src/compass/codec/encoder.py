@@ -15,6 +15,7 @@ from compass.bitstream.container import CELL, LayerData
 from compass.bitstream.streams import join
 from compass.codec.latent import Latent
 from compass.codec.layer import DecodedLayer, Layer, around, parts
+from compass.codec.threads import products_on_one_thread
 from compass.entropy import quality as quality_scale
 from compass.entropy.latent import DecodedLatent, Floats
 from compass.errors import InputError
@@ -84,6 +85,7 @@ class LayerEncoder:
     def _alphas(self) -> list[bytes | None]:
         return [None if target.alpha is None else encode_alpha(target.alpha) for target in self.targets]
 
+    @products_on_one_thread()
     def encode(
         self, qualities: Sequence[float], front: Sequence[Box] = (), back: Sequence[Box] = ()
     ) -> tuple[bytes, list[EncodedLayer]]:
