@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -334,3 +335,14 @@ def test_help_shows_what_is_the_default(tmp_path):
     text = " ".join(compass("encode", "-h", cwd=tmp_path).stdout.split())
     assert "[default: 3]" in text
     assert "[default: 1/4,1/2,1, or 1 with a one-layer model]" in text
+
+
+def test_bench(tiny_model_path, tmp_path):
+    images(tmp_path, "a.png")
+    result = compass("bench", "a.png", "--runs", "1", "--model", tiny_model_path, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    head, names, *rows = result.stdout.splitlines()
+    assert re.fullmatch(r"40x30, \d+ bytes in 3 layers, threads: 1", head)
+    assert "of the processor" in names
+    assert [row.split()[0] for row in rows] == ["encode", "decode", "decode", "decode"]
+    assert all(float(value) > 0 for row in rows for value in row.split()[-3:])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from compass import cli_extras, cli_models
+from compass import cli_bench, cli_extras, cli_models
 from compass.cli_files import Files, Jobs, OutDir, named, plan, run
 from compass.cli_options import (
     Force,
@@ -228,7 +228,7 @@ def _extract_file(layer: int, force: bool, source: Path, target: Path) -> None:
     write_bytes(data, target, replace=force)
 
 
-for command in (cli_extras.train, cli_extras.export, cli_extras.evaluate, cli_extras.report):
+for command in (cli_extras.train, cli_extras.export, cli_extras.evaluate, cli_extras.report, cli_bench.bench):
     app.command()(command)
 app.add_typer(cli_models.app, name="models")
 
