@@ -88,7 +88,7 @@ def by_chunks(image: Image.Image) -> Image.Image:
         if matrix is not None:
             colours = colours @ matrix.T
         pixels[:, :, :channels] = np.rint(255 * _srgb_of_linear(np.clip(colours, 0, 1)))
-        converted.paste(Image.fromarray(pixels[:, :, 0] if image.mode == "L" else pixels, image.mode), box)
+        converted.paste(Image.fromarray(pixels[:, :, 0] if image.mode == "L" else pixels), box)
     for key in ("gamma", "chromaticity"):
         converted.info.pop(key, None)
     return converted
