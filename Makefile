@@ -23,7 +23,8 @@ demo: $(RUN)/ready
 	$(RUN)/bin/compass info build/demo.cmps
 	$(RUN)/bin/compass decode build/demo.cmps build/demo-small.png --layer 0 --force
 	$(RUN)/bin/compass decode build/demo.cmps build/demo.png --force
-	@echo "Look at build/demo-small.png (from the file's first bytes) and build/demo.png."
+	$(RUN)/bin/compass encode examples/small --out-dir build/small --force
+	@echo "Look at build/demo-small.png (from the file's first bytes) and build/demo.png; build/small holds a folder of three."
 
 test: $(DEV)/ready
 	$(PYTEST)
