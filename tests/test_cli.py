@@ -75,7 +75,9 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("encode", "folder", "--out-dir", "o"), 1, "there is nothing to read in folder"),
         (("encode", "-", "--out-dir", "o"), 1, "standard input has no name"),
         (("decode", "good.cmps", "good.cmps", "--force"), 1, "good.cmps would be written over what is read"),
-        (("decode", "good.cmps", "--to", "gif"), 1, "images cannot be written as .gif"),
+        (("decode", "good.cmps", "--to", "gif"), 2, "'gif' is not a format that is written"),
+        (("decode", "good.cmps", "--to", "../x"), 2, "'../x' is not a format that is written"),
+        (("encode", PARROTS, "new.gif"), 1, "new.gif has the name of another kind of image"),
         (("encode", PARROTS, "o.cmps", "--sizes", "9x", "--scales", "1"), 2, "give either --scales or --sizes"),
         (("encode", PARROTS, "o.cmps", "--strip", "--metadata", "front"), 2, "give either --strip or --metadata"),
         (("decode", "good.cmps", "o.nonesuch"), 1, "images cannot be written as .nonesuch"),
@@ -246,6 +248,7 @@ def images(folder: Path, names: str) -> None:
 def test_a_folder_of_images(jobs, tiny_model_path, tmp_path):
     """What fails is said at the end, what is there is kept, and the rest is done."""
     images(tmp_path / "in", "a.png b.jpg c.webp")
+    (tmp_path / "in" / "film.mpg").write_bytes(b"no image")
     (tmp_path / "in" / "broken.png").write_bytes(b"no image")
     (tmp_path / "in" / "notes.txt").write_text("no image at all")
     (tmp_path / "out").mkdir()
@@ -344,5 +347,30 @@ def test_bench(tiny_model_path, tmp_path):
     head, names, *rows = result.stdout.splitlines()
     assert re.fullmatch(r"40x30, \d+ bytes in 3 layers, threads: 1", head)
     assert "of the processor" in names
-    assert [row.split()[0] for row in rows] == ["encode", "decode", "decode", "decode"]
+    assert [row.split()[0] for row in rows] == ["encode", "layer", "layer", "layer"]
     assert all(float(value) > 0 for row in rows for value in row.split()[-3:])
+
+
+def test_a_process_that_is_killed(parrots, tiny_model_path, tmp_path):
+    """What was not done is said in a sentence each."""
+    images(tmp_path / "in", "a.png b.png")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'multiprocessing.spawn' in ' '.join(sys.orig_argv):\n"
+        "    import compass.api\n"
+        "    compass.api.encode = lambda *_, **__: os.kill(os.getpid(), 9)\n"
+    )
+    command = [sys.executable, "-m", "compass", "encode", "in", "--out-dir", "o", "-j", "2"]
+    result = subprocess.run(
+        [*command, "--model", str(tiny_model_path)], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert result.stderr.splitlines()[-1] == "compass: 2 of 2 files failed"
+    assert "in/a.png: not done, since a process was killed" in result.stderr
+
+
+def test_a_short_name_is_said_too(tmp_path):
+    (tmp_path / "e").write_bytes(b"\xcfCMP")
+    assert compass("info", "e", cwd=tmp_path).stderr == "compass: e: the file ends within its header\n"

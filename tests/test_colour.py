@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import warnings
@@ -228,3 +229,44 @@ def test_an_image_that_is_given_is_not_changed(parrots, tiny_model_path, tmp_pat
     write_image(image, tmp_path / "x.webp")
     assert image.info == info
     assert image.mode == "L"
+
+
+def test_colours_by_code_with_a_profile_are_those_of_the_profile(parrots):
+    buffer = io.BytesIO()
+    parrots.save(buffer, "PNG", icc_profile=wide_profile())
+    data = buffer.getvalue()
+    coded = image_of_bytes(data[:33] + chunk(b"cICP", bytes((12, 13, 0, 1))) + data[33:], "x.png")
+    assert coded.info["icc_profile"] == wide_profile()
+
+
+def test_an_opened_png_of_colours_by_code(parrots, tiny_model_path):
+    data = png(parrots, chunk(b"cICP", bytes((9, 16, 0, 1))))
+    with Image.open(io.BytesIO(data)) as image, pytest.raises(InputError, match="PQ"):
+        compass.encode(image, [1], 1, tiny_model_path)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".tif", ".webp", ".png"])
+def test_damage_behind_the_first_frame(suffix, parrots, tmp_path):
+    """The first frame is all that is coded: what comes after it may be anything."""
+    small = parrots.resize((40, 30))
+    small.save(tmp_path / f"x{suffix}", save_all=True, append_images=[small.rotate(90), small.rotate(180)])
+    data = (tmp_path / f"x{suffix}").read_bytes()
+    for length in range(len(data) // 2, len(data), max(1, len(data) // 60)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.suppress(InputError):  # nothing else may come out
+                assert image_of_bytes(data[:length], "x").size == (40, 30)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".png", ".tif"])
+def test_an_orientation_in_xmp(suffix, parrots, tmp_path):
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+    )
+    image = parrots.resize((64, 32))
+    image.info["xmp"] = xmp
+    write_image(image, tmp_path / f"x{suffix}")
+    with Image.open(tmp_path / f"x{suffix}") as written:
+        turned = written.getexif().get(0x0112, 1) == 6
+    assert read_image(tmp_path / f"x{suffix}").size == ((32, 64) if turned else (64, 32))

@@ -326,3 +326,19 @@ def test_long_rows_are_counted_in_cells(tiny_model_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 700_000)
     with pytest.raises(FormatError, match="an image of 100000x1 is beyond the limit"):
         compass.decode(data, model=tiny_model_path)
+
+
+def test_a_raw_pipe_gives_few_bytes_at_once(data, tiny_model_path):
+    class Few(Unseekable):
+        def read(self, size=-1):
+            return self.file.read(min(size, 1000))
+
+    opened = compass.open(Few(io.BytesIO(data)), model=tiny_model_path)
+    assert opened.whole_layers == 3
+
+    class Text(io.StringIO):
+        def seekable(self):
+            return False
+
+    with pytest.raises(InputError, match="does not give bytes"):
+        compass.open(Text("text"))

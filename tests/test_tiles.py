@@ -13,8 +13,10 @@ from threadpoolctl import ThreadpoolController
 import compass
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
+from compass.codec.layer import around, parts
 from compass.errors import FormatError, InputError
 from compass.model.runtime import Network
+from compass.picture.window import Window
 from tests.conftest import PARROTS
 
 LARGE = (1100, 300)  # more than 1024 pixels a side: coded in tiles, in more than one window
@@ -175,3 +177,32 @@ def test_products_take_one_thread_and_leave_the_setting_as_it_was(tiny_model, la
             list(pool.map(opened.decode, [0, 1, 2, 1]))
         assert [library.num_threads for library in controller.lib_controllers] == before
     assert set(seen) == {1}
+
+
+@pytest.mark.parametrize(
+    ("size", "tile", "alpha"),
+    [((1 << 20, 1 << 20), 4, None), ((32768, 32768), 0, None), ((32768, 32768), 1020, None), ((24576, 24576), 4, b"")],
+)
+def test_a_part_of_what_is_too_large(size, tile, alpha, tiny_model):
+    """What the part needs is counted: tiles, layers in one piece, alpha. Nothing is made for what cannot be there."""
+    layer = container.LayerData(*size, 96, b"", alpha)
+    data = container.write(tiny_model.hash, "RGB", [layer], tile=tile)
+    with pytest.raises(FormatError, match=r"beyond the limit|cannot have"):
+        compass.open(data, model=tiny_model.path).decode(box=(0, 0, 16, 16))
+
+
+def test_a_part_of_a_cut_file(large, tiny_model):
+    """Which layer is meant would depend on where the file ends."""
+    part = compass.open(compass.extract(large[0], 1), model=tiny_model.path)
+    with pytest.raises(InputError, match="say which layer the part is of"):
+        part.decode(box=(0, 0, 9, 9))
+    assert part.decode(1, box=(0, 0, 9, 9)).size == (9, 9)
+
+
+@pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (30, 9000), (768, 512), (512, 768), (9000, 9000)])
+def test_parts_are_bounded_with_their_margins(size):
+    for part in parts(Window.whole(size)):
+        seen = around(part, (size[0] + 64, size[1] + 64))
+        cells = seen.divided(16)
+        assert 256 * cells.height * cells.width <= 580 * 840
+    assert len(parts(Window.whole((512, 768)))) == len(parts(Window.whole((768, 512)))) == 1

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
 import sys
 import warnings
 from functools import partial
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from compass import cli_bench, cli_extras, cli_models
-from compass.cli_files import Files, Jobs, OutDir, named, plan, run
+from compass.cli_files import HINT, Files, Jobs, OutDir, end_cleanly, named, plan, run
 from compass.cli_options import (
     Force,
     Input,
@@ -87,8 +85,9 @@ def encode(
     from compass.picture.files import IMAGE_SUFFIXES, readable_suffixes
 
     planned = plan(files, out_dir, ".cmps", readable_suffixes())
+    others = IMAGE_SUFFIXES | readable_suffixes()
     for _, target in planned.pairs:
-        if target.suffix.lower() in IMAGE_SUFFIXES:
+        if target.suffix.lower() in others:
             raise InputError(f"{target} has the name of another kind of image: a layered file ends in .cmps")
     options = {
         "scales": parsed_scales,
@@ -142,8 +141,11 @@ def decode(
     if crop is not None and width is not None:
         raise typer.BadParameter("give either --crop or --width")
     box = None if crop is None else parse_crop(crop)
-    from compass.picture.files import format_of
+    from compass.picture.files import IMAGE_SUFFIXES, format_of
 
+    if f".{to}" not in IMAGE_SUFFIXES:
+        written = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
+        raise typer.BadParameter(f"{to!r} is not a format that is written, as are {written}")
     planned = plan(files, out_dir, f".{to}", (".cmps",))
     for _, target in planned.pairs:
         format_of(target)
@@ -245,12 +247,11 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Show the v
 def main() -> None:
     """Entry point: one sentence and exit code 1 for anything wrong with the input, 2 for wrong usage."""
     warnings.showwarning = _show_warning
-    with contextlib.suppress(ValueError):  # of a thread that may not
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and nothing is left behind
+    end_cleanly()
     try:
         app()
     except ModelNotFoundError as error:
-        typer.echo(f"compass: {error}: install it with `compass models add`, or name its file with --model", err=True)
+        typer.echo(f"compass: {error}: {HINT}", err=True)
         sys.exit(1)
     except (CompassError, CutFileWarning) as error:
         typer.echo(f"compass: {error}", err=True)

@@ -34,7 +34,7 @@ def bench(
         )
     }
     for row in layers:
-        name = f"decode {row['width']}x{row['height']}"
+        name = f"layer {row['index']}, {row['width']}x{row['height']}"
         decode = partial(api.decode, data, row["index"], model=model, threads=threads)
         calls[name] = row["width"] * row["height"], decode
     typer.echo(f"{picture.width}x{picture.height}, {len(data)} bytes in {len(layers)} layers, threads: {threads}")

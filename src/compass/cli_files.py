@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +18,7 @@ from typing import Annotated
 import typer
 
 from compass.cli_options import check_target, path_of
-from compass.errors import CompassError, InputError
+from compass.errors import CompassError, InputError, ModelNotFoundError
 from compass.files import STANDARD
 
 Files = Annotated[
@@ -35,6 +38,7 @@ OutDir = Annotated[
 Jobs = Annotated[
     int, typer.Option("-j", "--jobs", min=1, help="With --out-dir: so many files at once, each on one thread.")
 ]
+HINT = "install it with `compass models add`, or name its file with --model"
 Work = Callable[[Path, Path], None]
 
 
@@ -82,7 +86,7 @@ def run(work: Work, planned: Plan, jobs: int, force: bool) -> None:
         with named(source, target):
             work(source, target)
         return
-    todo = [pair for pair in planned.pairs if force or not pair[1].exists()]
+    todo = [pair for pair in planned.pairs if force or not os.path.exists(pair[1])]
     for folder in {target.parent for _, target in todo}:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +127,7 @@ def _with_name(text: str, source: Path, target: Path | None) -> str:
     names = [name] if target is None else [name, str(target), os.path.realpath(target)]
     if target == STANDARD:
         names[1:] = ["standard output"]
-    return text if any(name in text for name in names) else f"{name}: {text}"
+    return text if text.startswith(tuple(names)) else f"{name}: {text}"
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,14 @@ def _attempt(work: Work, pair: tuple[Path, Path]) -> _Said:
         except MemoryError:
             texts.append("there is not enough memory for an image of this size")
             failed = True
+        except ModelNotFoundError as error:
+            texts.append(f"{error}: {HINT}")
+            failed = True
         except CompassError as error:
             texts.append(str(error))
+            failed = True
+        except Exception as error:  # one file does not stop the others, whatever is wrong with it
+            texts.append(f"it cannot be worked on: {type(error).__name__}: {error}")
             failed = True
     said = [str(warning.message) for warning in caught if warning.category is not DeprecationWarning] + texts
     return _Said([_with_name(text, *pair) for text in said], failed)
@@ -159,8 +169,23 @@ def _results(
         return
     from compass.evaluation.pool import process_pool
 
-    with process_pool(jobs) as pool:
-        yield from pool.map(attempt, pairs)
+    with process_pool(jobs, end_cleanly) as pool:
+        futures = [pool.submit(attempt, pair) for pair in pairs]
+        try:
+            for pair, future in zip(pairs, futures, strict=True):
+                try:
+                    yield future.result()
+                except BrokenProcessPool:  # of one that was killed, say for want of memory; nothing more is done
+                    yield _Said([f"{pair[0]}: not done, since a process was killed"], failed=True)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def end_cleanly() -> None:
+    """Lets SIGTERM end the process as an error would: what is half-written is taken away."""
+    with contextlib.suppress(ValueError):  # of a thread that may not
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def _progress(results: Iterable[_Said], count: int) -> Iterator[_Said]:
@@ -175,7 +200,7 @@ def _progress(results: Iterable[_Said], count: int) -> Iterator[_Said]:
 def _named_after(source: Path, suffix: str) -> Path:
     if source == STANDARD:
         return STANDARD
-    if source.is_dir():
+    if os.path.isdir(source):
         raise InputError(f"{source} is a folder: name the folder to write to by --out-dir")
     return source.with_suffix(suffix)
 
@@ -184,7 +209,7 @@ def _expanded(files: Sequence[Path], inputs: Collection[str]) -> Iterator[Path]:
     for path in files:
         if path == STANDARD:
             raise InputError("standard input has no name that a file could be named after: give OUT")
-        if not path.is_dir():
+        if not os.path.isdir(path):
             yield path
             continue
         try:

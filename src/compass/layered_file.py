@@ -104,9 +104,14 @@ class LayeredFile:
             if box is not None:
                 raise InputError("only one of width and box can be given")
             return self._at_width(width)
+        if box is not None and layer is None and self.whole_layers < len(self.sizes):
+            raise InputError("the file is cut before its largest layer ends: say which layer the part is of")
         layer = self._chosen(layer)
         window = None if box is None else _window_of(box, self.sizes[layer])
-        _check_pixel_limit(self.sizes[: layer + 1] if window is None else [(window.width, window.height)])
+        if window is None:
+            _check_pixel_limit(self.sizes[: layer + 1])
+        else:
+            _check_pixel_limit([(width, height) for height, width in self._decoder.worked_on(layer, window)])
         metadata = self.metadata(layer)
         with self._lock:  # the decoder remembers
             image = self._decoder.image(layer, window)

@@ -11,8 +11,9 @@ import torch
 
 from compass.errors import InputError
 from compass.training.device import open_device
-from compass.training.export import export_model
+from compass.training.export import export_model, predictor_graph
 from compass.training.loop import Schedule
+from compass.training.restore import _initialisers
 from compass.training.run import build, load_parts, make_trainer, train
 from tests.training.test_training import make_run
 
@@ -153,3 +154,15 @@ def test_training_goes_on_from_a_model_file(tmp_path):
     assert not torch.equal(other.base.g_a.enter.weight, net.base.g_a.enter.weight)
     with pytest.raises(InputError, match="another profile"):
         load_parts(build("fast"), [str(path)])
+
+
+@pytest.mark.parametrize("profile", ["paper-small", "paper-small-liif", "fast"])
+def test_names_of_layers_that_other_networks_have_too(profile):
+    """What export rearranges is told from what only looks alike."""
+    predictor = build(profile).predictor
+    assert predictor is not None
+    weights = _initialisers(predictor_graph(predictor))
+    trained = dict(predictor.named_parameters())
+    found = {name.removeprefix("predictor."): value for name, value in weights.items()}
+    assert {name for name in trained if "first" in name or "second" in name} <= set(found)
+    assert not any(name.endswith((".first.weight", ".second.weight")) and name not in trained for name in found)

@@ -85,6 +85,11 @@ class Header:
         """The pieces of a layer's latent that are coded on their own, in positions, row by row."""
         return tiles_of((self.layers[layer].height, self.layers[layer].width), self.tile)
 
+    def tile_count(self, layer: int) -> int:
+        """How many pieces these are."""
+        rows, columns = Window.whole((self.layers[layer].height, self.layers[layer].width)).divided(CELL).size
+        return -(-rows // self.tile) * -(-columns // self.tile) if self.tile else 1
+
     def span(self, layer: int) -> tuple[int, int]:
         """A layer's first byte in the file, and the byte after its last."""
         start = self.size + sum(box.length for box in self.boxes)
@@ -209,7 +214,7 @@ def read_alpha(data: bytes | Source, header: Header, layer: int) -> bytes:
 def open_streams(data: bytes | Source, header: Header, layer: int) -> Streams:
     """The streams of one layer's tiles. Raises FormatError if the layer is not whole, or its only stream is damaged."""
     start, _ = _whole_span(data, header, layer)
-    count = len(header.tiles(layer))
+    count = header.tile_count(layer)
     if count == 1:
         payload = read_payload(data, header, layer)
         return Streams(BytesSource(payload), (0, len(payload)), 1)

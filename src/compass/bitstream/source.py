@@ -9,6 +9,7 @@ from typing import IO, Protocol
 from compass.errors import InputError
 
 MAX_PIPED = 1 << 30  # bytes that are read of a pipe
+_PIECE = 1 << 20  # at once
 
 
 class Source(Protocol):
@@ -77,13 +78,18 @@ def source_of(file: IO[bytes]) -> Source:
         seekable = True  # `FileSource` says what is wrong
     if seekable:
         return FileSource(file)
+    data = bytearray()
     try:
-        data = file.read(MAX_PIPED + 1)
-    except (OSError, ValueError) as error:
+        while part := file.read(_PIECE):  # a raw pipe may give fewer than asked for
+            if not isinstance(part, bytes):
+                raise InputError("the file cannot be read: it does not give bytes")
+            data += part
+            if len(data) > MAX_PIPED:
+                text = f"the input is longer than {MAX_PIPED >> 20} MiB, the most that is read of what cannot seek"
+                raise InputError(text)
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the file cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if len(data) > MAX_PIPED:
-        raise InputError(f"the input is longer than {MAX_PIPED >> 20} MiB, the most that is read of what cannot seek")
-    return BytesSource(data)
+    return BytesSource(bytes(data))
 
 
 def as_source(data: bytes | Source) -> Source:

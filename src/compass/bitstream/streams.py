@@ -16,6 +16,8 @@ from compass.bitstream.numbers import Reader, varint
 from compass.bitstream.source import Source
 from compass.errors import FormatError
 
+_LEAST = 5  # bytes of the table for a tile
+
 
 def join(streams: Sequence[bytes]) -> bytes:
     """The payload of a layer."""
@@ -36,6 +38,8 @@ class Streams:
     def _table(self) -> list[tuple[int, int, int]]:
         """Start, length and CRC-32 of each stream. Raises FormatError."""
         reader, (start, end) = Reader(self._source, self._span[0]), self._span
+        if _LEAST * self._count + 4 > end - start:  # before anything is made for so many
+            raise FormatError(f"a layer of {end - start} bytes cannot have {self._count} tiles")
         entries = [(reader.varint(end - start), reader.word()) for _ in range(self._count)]
         checked = reader.seen
         if not checksum.matches(checked, reader.word()):
@@ -47,6 +51,11 @@ class Streams:
         if position != end:
             raise FormatError("the table of a layer's tiles is damaged: it does not have the layer's length")
         return table
+
+    def check(self) -> None:
+        """Reads the table, if there is one. Raises FormatError if it is damaged."""
+        if self._count > 1:
+            _ = self._table
 
     def read(self, tile: int) -> bytes:
         """One stream. Raises FormatError if it is damaged; that of a single tile is not checked here."""

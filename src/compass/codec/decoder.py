@@ -6,6 +6,7 @@ from PIL import Image
 
 from compass.bitstream import container
 from compass.bitstream.alpha import decode_alpha
+from compass.bitstream.container import CELL
 from compass.bitstream.source import Source
 from compass.codec.latent import Latent
 from compass.codec.layer import DecodedLayer, Layer, around, finish_layer
@@ -22,6 +23,22 @@ class FileDecoder:
     def __init__(self, data: bytes | Source, header: container.Header, model: Model) -> None:
         self._data, self._header, self._model = data, header, model
         self._known: tuple[int, DecodedLayer] | None = None
+
+    def worked_on(self, layer: int, window: Window) -> list[Size]:
+        """(height, width) of what is worked on, in each layer up to one, for a window of it."""
+        sizes = [self._size(k) for k in range(layer + 1)]
+        if layer and not self._model.predict.in_parts:
+            return sizes
+        side = CELL * self._header.tile
+        found = []
+        for k, size in enumerate(sizes):
+            if self._header.tile_count(k) == 1 or (k == layer and self._header.has_alpha):
+                found.append(size)
+            else:  # the tiles that the window touches, with what is around it
+                scaled = (-(-inner * own // top) for inner, own, top in zip(window.size, size, sizes[-1], strict=True))
+                height, width = (min(own, 2 * side + inner) for inner, own in zip(scaled, size, strict=True))
+                found.append((height, width))
+        return found
 
     @products_on_one_thread()
     def image(self, layer: int, window: Window | None = None) -> Image.Image:
@@ -71,8 +88,9 @@ def open_layer(
 
     Raises FormatError on damaged data; what is damaged in a tile of several shows when it is read.
     """
-    entry, tiles = header.layers[layer], header.tiles(layer)
-    streams = container.open_streams(data, header, layer)
+    entry, streams = header.layers[layer], container.open_streams(data, header, layer)
+    streams.check()
+    tiles = header.tiles(layer)
     opened = Layer(model, (entry.height, entry.width), entry.quality_code, header.colour, below)
 
     def values(tile: int) -> Floats:

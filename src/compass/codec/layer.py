@@ -98,8 +98,10 @@ class Layer:
 def parts(window: Window) -> list[Window]:
     """A window whose edges are at cells in parts that are worked out one after another."""
     width = min(window.width, WINDOW[1])
-    height = WINDOW[0] * WINDOW[1] // width // CELL * CELL
-    return window.pieces(height, width)
+    margins = 2 * MARGIN * CELL
+    most = (WINDOW[0] + margins) * (WINDOW[1] + margins)  # that networks are given at once, in whole cells
+    height = (most // (-(-width // CELL) * CELL + margins) - margins) // CELL * CELL
+    return window.pieces(max(CELL, height), width)
 
 
 def around(window: Window, size: Size) -> Window:

@@ -118,7 +118,7 @@ def _inputs(rows: _Axis, columns: _Axis) -> Window:
 def _axis(lower: int, size: int, start: int, stop: int) -> _Axis:
     """Output positions from `start` to before `stop`, of an axis of `size` on one of `lower`."""
     first_output = start // BLOCK * BLOCK
-    grid = axis_grid(lower, size).part(slice(first_output, -(-stop // BLOCK) * BLOCK))
+    grid = axis_grid(lower, size, first_output, -(-stop // BLOCK) * BLOCK)
     first = max(0, min(int(grid.nearest.min()) - 1, int(grid.cubic_index.min())) - _MARGIN) & ~1
     last = max(int(grid.nearest.max()) + 2, int(grid.cubic_index.max()) + 1) + _MARGIN
     last = min(lower, last + 1 & ~1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +21,22 @@ if TYPE_CHECKING:
 _BY_DOUBLING = 0  # how the arena grows: pieces of few large blocks are used again by what has another size
 
 
-@cache
+_sharing = threading.Lock()
+
+
 def _share_arena() -> None:
     """One arena for all networks of the process: each leaves its memory to the next."""
+    with _sharing:
+        _register_arena()
+
+
+@cache
+def _register_arena() -> None:
     import onnxruntime as ort
 
     where = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    ort.create_and_register_allocator(where, ort.OrtArenaCfg(0, _BY_DOUBLING, -1, -1))
+    with contextlib.suppress(Exception):  # the process may have registered one for itself: that will do
+        ort.create_and_register_allocator(where, ort.OrtArenaCfg(0, _BY_DOUBLING, -1, -1))
 
 
 class Network:

@@ -94,8 +94,14 @@ def by_chunks(image: Image.Image) -> Image.Image:
     return converted
 
 
-def check_png_colours(source: IO[bytes]) -> None:
-    """Raises InputError on a PNG whose cICP chunk (PNG, third edition) says colours that are not those of sRGB."""
+def check_png_colours(image: Image.Image) -> None:
+    """Raises InputError on a PNG without profile whose cICP chunk (PNG, third edition) says other colours than sRGB's.
+
+    Pillow does not read that chunk, and it is gone when the pixels have been loaded and the file is closed.
+    """
+    source = getattr(image, "fp", None)
+    if image.format != "PNG" or source is None or "icc_profile" in image.info:
+        return
     start = source.tell()
     try:
         source.seek(0)

@@ -20,16 +20,14 @@ class AxisGrid(NamedTuple):
     cubic_index: NDArray[np.int64]  # [out, 4] input pixels under the bicubic kernel, clamped to the image
     cubic_weight: NDArray[np.float32]  # [out, 4] their weights, summing to one
 
-    def part(self, outputs: slice) -> AxisGrid:
-        """Some of the output positions."""
-        return AxisGrid(
-            self.nearest[outputs], self.phase[outputs], self.cubic_index[outputs], self.cubic_weight[outputs]
-        )
 
+def axis_grid(size: int, out: int, start: int = 0, stop: int | None = None) -> AxisGrid:
+    """Grid for enlarging `size` pixels to `out` >= 1 pixels. Keys' cubic kernel with a = -0.5 (IEEE ASSP 1981).
 
-def axis_grid(size: int, out: int) -> AxisGrid:
-    """Grid for enlarging `size` pixels to `out` >= 1 pixels. Keys' cubic kernel with a = -0.5 (IEEE ASSP 1981)."""
-    centre = (np.arange(out, dtype=np.float64) + 0.5) * (size / out) - 0.5
+    start, stop: of the output pixels, which are all by default.
+    """
+    positions = np.arange(start, out if stop is None else min(stop, out), dtype=np.float64)
+    centre = (positions + 0.5) * (size / out) - 0.5
     nearest = np.clip(np.floor(centre + 0.5).astype(np.int64), 0, size - 1)
     left = np.floor(centre).astype(np.int64)
     taps = left[:, None] + np.arange(-1, 3)

@@ -27,15 +27,18 @@ _WRITTEN = {
     ".pgm": "PPM",
 }
 IMAGE_SUFFIXES = frozenset(_WRITTEN)
+# What Pillow knows by name alone, what it starts another program for, and what is coded already.
+_NOT_IN_FOLDERS = {"BUFR", "COMPASS", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "WMF"}
 _OPAQUE = ("BMP", "JPEG", "PPM")
 _LOSSY = ("AVIF", "JPEG", "WEBP")
 _WITHOUT_GREY = ("AVIF", "WEBP")  # Pillow writes grey as RGB
 
 
 def readable_suffixes() -> frozenset[str]:
-    """Extensions of the image files that are read, with their dots, but for this package's own."""
+    """Extensions, with their dots, of the image files that are read of a folder."""
     Image.init()
-    return frozenset(name for name, kind in Image.registered_extensions().items() if kind in Image.OPEN) - {".cmps"}
+    kinds = Image.OPEN.keys() - _NOT_IN_FOLDERS
+    return frozenset(name for name, kind in Image.registered_extensions().items() if kind in kinds)
 
 
 def read_image(path: Path) -> Image.Image:
@@ -56,12 +59,14 @@ def image_of_bytes(data: bytes, name: str) -> Image.Image:
 def _read(source: Path | IO[bytes], name: str) -> Image.Image:
     try:
         with Image.open(source) as image:
-            if image.format == "PNG" and image.fp is not None:
-                check_png_colours(image.fp)
+            check_png_colours(image)
             warn_of_lost_bits(image)
-            warn_of_lost_frames(image)
             image.load()
-            return to_codable(image, own=True)
+            codable = to_codable(image, own=True)
+        if not isinstance(source, Path):
+            source.seek(0)
+        warn_of_lost_frames(source)
+        return codable
     except UnidentifiedImageError:
         raise InputError(f"{name} is not an image that can be read") from None
     except Image.DecompressionBombError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from compass.errors import InputError, warn
-from compass.picture.colour import by_chunks, to_srgb, without_foreign_profile
+from compass.picture.colour import by_chunks, check_png_colours, to_srgb, without_foreign_profile
 from compass.picture.metadata import EXIF_ERRORS, Metadata, exif_of_tags, replace_info
 
 CODABLE = ("RGB", "L", "RGBA", "LA")
@@ -38,6 +40,7 @@ def to_codable(image: Image.Image, own: bool = False) -> Image.Image:
     """
     if 0 in image.size:
         raise InputError("the image has no pixels")
+    check_png_colours(image)
     image = _upright(image, own)
     if image.mode.startswith("I;16") or image.mode == "I":
         image = _to_8_bits(image)
@@ -59,7 +62,7 @@ def to_codable(image: Image.Image, own: bool = False) -> Image.Image:
 def _upright(image: Image.Image, own: bool) -> Image.Image:
     """The image with its EXIF orientation applied, and all metadata in `info`."""
     exif = image.info.get("exif") or exif_of_tags(image)
-    if exif == image.info.get("exif") and Metadata.of(image).is_all_of(image.info):
+    if exif == image.info.get("exif") and _stands(image) and Metadata.of(image).is_all_of(image.info):
         return image
     upright = image if own else Image.Image.copy(image)
     with contextlib.suppress(*EXIF_ERRORS):  # an orientation that cannot be read: `Metadata` will say so
@@ -70,15 +73,27 @@ def _upright(image: Image.Image, own: bool) -> Image.Image:
     return upright
 
 
+def _stands(image: Image.Image) -> bool:
+    """Whether neither EXIF nor XMP says that the image is to be turned."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1) == 1
+    except EXIF_ERRORS:
+        return False
+
+
 def warn_of_lost_bits(image: Image.Image) -> None:
     """Warns if Pillow, when it loads the pixels, will cut 16 bits of colour to 8."""
     if any(";16" in str(tile[3]) for tile in getattr(image, "tile", [])) and not image.mode.startswith("I"):
         warn(_LOST_BITS)
 
 
-def warn_of_lost_frames(image: Image.Image) -> None:
-    """Warns if an image file holds more than the image that is shown first."""
-    frames = 1 if image.format in _ONE_IMAGE else getattr(image, "n_frames", 1)
+def warn_of_lost_frames(source: Path | IO[bytes]) -> None:
+    """Warns if an image file, which has been read once, holds more than the image that is shown first."""
+    try:
+        with Image.open(source) as image:
+            frames = 1 if image.format in _ONE_IMAGE else getattr(image, "n_frames", 1)
+    except Exception:  # to count them all are looked at; what is wrong with the others does not matter
+        return
     if frames > 1:
         warn(f"the first of {frames} frames is coded")
 

@@ -33,11 +33,12 @@ def as_trained(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     for name, value in weights.items():
         place, _, kind = name.rpartition(".")
         block, _, layer = place.rpartition(".")
-        if layer == "first":
+        of_block = f"{block}.spatial.0.weight" in weights  # other networks have layers of these names, too
+        if layer == "first" and of_block:
             trained[f"{block}.expand.{kind}"] = torch.cat((value, weights[f"{block}.second.{kind}"]))
         elif layer in _READERS and kind == "weight" and value.shape[2] > 3:
             trained[name] = value.reshape(len(value), -1, 1, 1)
-        elif layer != "second":
+        elif layer != "second" or not of_block:
             trained[name] = value
     return trained
 

@@ -13,6 +13,7 @@ from compass.bitstream import container
 from compass.codec.decoder import open_layer
 from compass.codec.encoder import encode_layers
 from compass.codec.layer import DecodedLayer, finish_layer
+from compass.codec.threads import products_on_one_thread
 from compass.entropy.latent import Floats
 from compass.errors import ModelError
 from compass.evaluation.codecs.contract import ImageResult, LayerResult, Settings, UnavailableError, timed
@@ -74,6 +75,7 @@ class CompassCodec(_OfModel):
         return layers
 
 
+@products_on_one_thread()
 def _planes(data: bytes, header: container.Header, k: int, model: Model, below: DecodedLayer | None) -> Floats:
     """A layer before rounding."""
     layer, latent = open_layer(data, header, k, model, below)
