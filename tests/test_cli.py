@@ -374,3 +374,11 @@ def test_a_process_that_is_killed(parrots, tiny_model_path, tmp_path):
 def test_a_short_name_is_said_too(tmp_path):
     (tmp_path / "e").write_bytes(b"\xcfCMP")
     assert compass("info", "e", cwd=tmp_path).stderr == "compass: e: the file ends within its header\n"
+
+
+def test_plugins_are_not_loaded_for_one_file(tiny_model_path, tmp_path, monkeypatch):
+    """Only a folder needs to know what every one of them reads."""
+    images(tmp_path, "a.png")
+    monkeypatch.setattr(Image, "init", lambda: pytest.fail("all plugins are loaded"))
+    assert compass("encode", "a.png", "a.cmps", "--model", tiny_model_path, cwd=tmp_path).returncode == 0
+    assert compass("decode", "a.cmps", "b.png", "--model", tiny_model_path, cwd=tmp_path).returncode == 0

@@ -80,6 +80,8 @@ def check_bench(outcome: Outcome) -> None:
         rows = {row["stage"]: row["milliseconds"] for row in figures["stages"] if row["call"] == call}
         assert {"predictor, network", "residual synthesis, network", "entropy coding", "exact convolutions"} < set(rows)
         assert all(value >= 0 for value in rows.values())
+    peaks = {row["operation"]: row["peak_mb"] for row in figures["processes"]}
+    assert peaks["decode, layer 0"] < 150  # a child's begins with its parent's: that of PyTorch would be more
     assert figures["peak_gflops"] > 0
     assert 0 < figures["throughput_of_two"] < 4
     assert "| decode | whole |" in outcome.text("out.md")

@@ -15,26 +15,18 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Callable
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict
-from unittest import mock
+from typing import TYPE_CHECKING, Any, TypedDict
 
-import numpy as np
-import torch
-from PIL import Image
-from torch import Tensor
-
-from compass.entropy.latent import latent_size
 from compass.evaluation.document import Section, Table, Text, to_markdown
 from compass.evaluation.records import command_line, write_record
-from options import COMPASS, RESULTS, ROOT, parser, read_rgb
+from options import COMPASS, RESULTS, ROOT, parser, read_rgb, run_process, seconds_of
 
-RUNS = 5
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from stages import StageRecord
+
 REGION = "512x512"
 PEERS: dict[str, dict[str, Any]] = {
     "AVIF": {"quality": 60},
@@ -42,15 +34,6 @@ PEERS: dict[str, dict[str, Any]] = {
     "JPEG2000": {"quality_mode": "rates", "quality_layers": [40], "irreversible": True},
     "JPEG": {"quality": 75},
 }
-
-
-class StageRecord(TypedDict):
-    """A part of a call."""
-
-    call: str
-    stage: str
-    milliseconds: float
-    gflops: float | None  # a second; None where multiplications are not what it does
 
 
 class ProcessRecord(TypedDict):
@@ -92,7 +75,10 @@ def main() -> None:
     options = arguments.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
     sizes = [float(text) for text in options.megapixels.split(",")]
+    # First, while this process holds little: a child's peak memory starts from that of its parent.
     processes = [row for size in sizes for row in time_size(options.image, size, options.model)]
+    from stages import peak_gflops, time_stages
+
     image = read_rgb(options.image)
     report: Bench = {
         "command": command_line(),
@@ -139,11 +125,7 @@ def time_size(path: Path, megapixels: float, model: str | None) -> list[ProcessR
 def time_process(megapixels: float, operation: str, command: list[str]) -> ProcessRecord:
     runs = []
     for _ in range(3 if megapixels < 10 else 1):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(f"{command} failed")
+        _, usage = run_process(command)
         runs.append((usage.ru_utime, usage.ru_stime, usage.ru_maxrss / 1024))
     user, system, peak = min(runs)
     return {
@@ -155,126 +137,10 @@ def time_process(megapixels: float, operation: str, command: list[str]) -> Proce
     }
 
 
-def peak_gflops() -> float:
-    """What numpy reaches in a product of large matrices."""
-    a = np.random.default_rng(0).random((1024, 1024), np.float32)
-    return 2 * 1024**3 / seconds_of(lambda: a @ a) / 1e9
-
-
-def seconds_of(call: Callable[[], object]) -> float:
-    """Least processor seconds, after one call that counts for nothing."""
-    seconds = []
-    for _ in range(RUNS + 1):
-        started = time.process_time()
-        call()
-        seconds.append(time.process_time() - started)
-    return min(seconds[1:])
-
-
-class Clock:
-    """Adds up the processor seconds of functions by stage; what one calls of another counts for that one alone."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = defaultdict(float)
-        self._inner = [0.0]
-
-    def timed(self, function: Callable[..., Any], name: Callable[..., str]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            self._inner.append(0.0)
-            started = time.process_time()
-            try:
-                return function(*arguments, **options)
-            finally:
-                whole = time.process_time() - started
-                self.seconds[name(*arguments)] += whole - self._inner.pop()
-                self._inner[-1] += whole
-
-        return call
-
-
-def time_stages(image: Image.Image, model: str | None) -> list[StageRecord]:
-    """Where the time of encoding three layers, and of decoding the largest, goes."""
-    import compass
-    from compass.entropy import hyperprior, operations
-    from compass.model.predictor import Predictor
-    from compass.model.runtime import Network
-
-    data = compass.encode(image, model=model, threads=1)
-    calls: dict[str, Callable[[], object]] = {
-        "encode": lambda: compass.encode(image, model=model, threads=1),
-        "decode": lambda: compass.decode(data, model=model, threads=1),
-    }
-    places: list[tuple[Any, str, Callable[..., str]]] = [
-        (Network, "run", lambda network, *_: f"{network.name}, network"),
-        (Predictor, "__call__", lambda *_: "predictor, products"),
-        (hyperprior.HyperpriorModel, "encode", lambda *_: "entropy coding"),
-        (hyperprior.HyperpriorModel, "decode", lambda *_: "entropy coding"),
-        (operations.Convolution, "_at", lambda *_: "exact convolutions"),
-    ]
-    macs = multiplications(image.height, image.width)
-    rows: list[StageRecord] = []
-    for name, call in calls.items():
-        whole = seconds_of(call)
-        best: dict[str, float] = {}
-        for _ in range(RUNS):
-            clock = Clock()
-            with ExitStack() as stack:
-                for owner, attribute, name_of in places:
-                    timed = clock.timed(getattr(owner, attribute), name_of)
-                    stack.enter_context(mock.patch.object(owner, attribute, timed))
-                call()
-            best = {stage: min(seconds, best.get(stage, math.inf)) for stage, seconds in clock.seconds.items()}
-        best["the rest"] = max(0.0, whole - sum(best.values()))
-        for stage, seconds in sorted(best.items(), key=lambda item: -item[1]):
-            count = macs.get((name, stage))
-            gflops = None if count is None else round(2 * count / seconds / 1e9, 1)
-            rows.append({"call": name, "stage": stage, "milliseconds": round(1000 * seconds, 1), "gflops": gflops})
-        rows.append({"call": name, "stage": "whole", "milliseconds": round(1000 * whole, 1), "gflops": None})
-    return rows
-
-
-def multiplications(height: int, width: int) -> dict[tuple[str, str], int]:
-    """Multiply-accumulates of the networks of the `fast` profile in a file of layers 1/4, 1/2, 1, by call and stage."""
-    from compass.nets.hyperprior_codec import HyperpriorCodec
-    from compass.nets.macs import count_macs
-    from compass.nets.predictor import SeparablePredictor
-    from compass.training.run import build
-
-    net = build("fast")
-    base, residual, predictor = net.base, net.residual, net.predictor
-    assert isinstance(base, HyperpriorCodec)
-    assert isinstance(residual, HyperpriorCodec)
-    assert isinstance(predictor, SeparablePredictor)
-    small, middle, large = ((-(-height // n), -(-width // n)) for n in (4, 2, 1))
-
-    def image(size: tuple[int, int]) -> Tensor:
-        return torch.zeros(1, 3, *size)
-
-    def latent(size: tuple[int, int]) -> Tensor:
-        return torch.zeros(1, base.latent_channels, latent_size(size[0]), latent_size(size[1]))
-
-    def residual_synthesis(size: tuple[int, int]) -> int:
-        return count_macs(lambda: residual.g_s(latent(size), image(size)))
-
-    def residual_analysis(size: tuple[int, int]) -> int:
-        return count_macs(lambda: residual.g_a(image(size), image(size)))
-
-    predictions = sum(count_macs(partial(predictor.coefficients, image(size))) for size in (small, middle))
-    base_synthesis = count_macs(lambda: base.g_s(latent(small)))
-    return {
-        ("encode", "base analysis, network"): count_macs(lambda: base.g_a(image(small))),
-        ("encode", "base synthesis, network"): base_synthesis,
-        ("encode", "residual analysis, network"): residual_analysis(middle) + residual_analysis(large),
-        ("encode", "residual synthesis, network"): residual_synthesis(middle),
-        ("encode", "predictor, network"): predictions,
-        ("decode", "base synthesis, network"): base_synthesis,
-        ("decode", "residual synthesis, network"): residual_synthesis(middle) + residual_synthesis(large),
-        ("decode", "predictor, network"): predictions,
-    }
-
-
 def time_peer(image: Image.Image, codec: str, arguments: dict[str, Any]) -> list[PeerRecord]:
     """Decoding by Pillow's codec; nothing if this Pillow has none."""
+    from PIL import Image
+
     buffer = io.BytesIO()
     try:
         image.save(buffer, codec, **arguments)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from resource import struct_rusage
+
     from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "results"
+RUNS = 5  # of a call whose least time counts
 COMPASS = [sys.executable, "-m", "compass"]  # the command line, as a process of its own
 
 
@@ -38,8 +45,33 @@ def image_parser(description: str | None, out: Path) -> argparse.ArgumentParser:
     return image
 
 
+def run_process(command: list[str]) -> tuple[float, struct_rusage]:
+    """Seconds of a command, and what it used. Its peak memory starts from that of this process, which must hold little.
+
+    Raises RuntimeError if it fails.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{command} failed")
+    return seconds, usage
+
+
 def read_rgb(path: Path) -> Image.Image:
     """An image of mode RGB. Raises InputError if it cannot be read."""
     from compass.picture.files import read_image  # not before: speed.py measures from a process that holds little
 
     return read_image(path).convert("RGB")
+
+
+def seconds_of(call: Callable[[], object]) -> float:
+    """Least processor seconds, after one call that counts for nothing."""
+    seconds = []
+    for _ in range(RUNS + 1):
+        started = time.process_time()
+        call()
+        seconds.append(time.process_time() - started)
+    return min(seconds[1:])

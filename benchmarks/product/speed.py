@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from compass.evaluation.records import command_line, write_record
-from options import COMPASS, RESULTS, ROOT, parser, read_rgb
+from options import COMPASS, RESULTS, ROOT, parser, read_rgb, run_process
 from records import CallRecord, ModelSize, Multiplications, Operation, ProcessRecord, Speed
 
 ENCODE: Operation = {"operation": "encode", "layers": 3}
@@ -70,13 +69,8 @@ def time_process(operation: Operation, command: list[str], runs: int) -> Process
     """Median wall seconds and the largest peak memory of a command as a whole process."""
     seconds, peak = [], 0
     for _ in range(runs):
-        started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds.append(time.perf_counter() - started)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            raise RuntimeError(f"{command} failed")
+        taken, usage = run_process(command)
+        seconds.append(taken)
         peak = max(peak, usage.ru_maxrss)
     return {**operation, "seconds": round(statistics.median(seconds), 3), "peak_mb": round(peak / 1024, 1)}
 

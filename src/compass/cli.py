@@ -84,10 +84,10 @@ def encode(
 
     from compass.picture.files import IMAGE_SUFFIXES, readable_suffixes
 
-    planned = plan(files, out_dir, ".cmps", readable_suffixes())
-    others = IMAGE_SUFFIXES | readable_suffixes()
+    planned = plan(files, out_dir, ".cmps", readable_suffixes)
     for _, target in planned.pairs:
-        if target.suffix.lower() in others:
+        suffix = target.suffix.lower()
+        if suffix in IMAGE_SUFFIXES or (suffix not in ("", ".cmps") and suffix in readable_suffixes()):
             raise InputError(f"{target} has the name of another kind of image: a layered file ends in .cmps")
     options = {
         "scales": parsed_scales,
@@ -146,7 +146,7 @@ def decode(
     if f".{to}" not in IMAGE_SUFFIXES:
         written = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise typer.BadParameter(f"{to!r} is not a format that is written, as are {written}")
-    planned = plan(files, out_dir, f".{to}", (".cmps",))
+    planned = plan(files, out_dir, f".{to}", lambda: (".cmps",))
     for _, target in planned.pairs:
         format_of(target)
     which = {"layer": layer, "width": width, "box": box}
@@ -219,7 +219,7 @@ def extract(
     force: Force = False,
 ) -> None:
     """Cut a file after a layer, without coding anything again."""
-    run(partial(_extract_file, layer, force), plan([source, target], None, ".cmps", ()), 1, force)
+    run(partial(_extract_file, layer, force), plan([source, target], None, ".cmps", lambda: (".cmps",)), 1, force)
 
 
 def _extract_file(layer: int, force: bool, source: Path, target: Path) -> None:

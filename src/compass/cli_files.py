@@ -9,7 +9,6 @@ import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,11 +49,12 @@ class Plan:
     batch: bool  # files that are there already are kept, and one that fails does not stop the others
 
 
-def plan(files: Sequence[Path], out_dir: Path | None, suffix: str, inputs: Collection[str]) -> Plan:
+def plan(files: Sequence[Path], out_dir: Path | None, suffix: str, inputs: Callable[[], Collection[str]]) -> Plan:
     """What to write for the arguments of a command.
 
-    suffix: of what is written where it is not named; inputs: suffixes of the files of a folder that are read. Raises
-    InputError if it is not clear what to write, or if something would be written over what is read.
+    suffix: of what is written where it is not named; inputs: yields suffixes of the files of a folder that are read, and
+    is called for a folder alone, since for images all of Pillow's plugins must be loaded. Raises InputError if it is not
+    clear what to write, or if something would be written over what is read.
     """
     if out_dir is None and len(files) > 1 and os.path.isdir(files[-1]):
         *files, out_dir = files
@@ -104,7 +104,7 @@ def run(work: Work, planned: Plan, jobs: int, force: bool) -> None:
         raise InputError(f"{failed} of {len(todo)} files failed")
 
 
-@contextmanager
+@contextlib.contextmanager
 def named(source: Path, target: Path | None = None) -> Iterator[None]:
     """Errors and warnings of a file begin with its name, unless they name it or the target."""
     shown = warnings.showwarning
@@ -205,15 +205,16 @@ def _named_after(source: Path, suffix: str) -> Path:
     return source.with_suffix(suffix)
 
 
-def _expanded(files: Sequence[Path], inputs: Collection[str]) -> Iterator[Path]:
+def _expanded(files: Sequence[Path], inputs: Callable[[], Collection[str]]) -> Iterator[Path]:
     for path in files:
         if path == STANDARD:
             raise InputError("standard input has no name that a file could be named after: give OUT")
         if not os.path.isdir(path):
             yield path
             continue
+        wanted = inputs()
         try:
-            yield from sorted(child for child in path.iterdir() if child.suffix.lower() in inputs and child.is_file())
+            yield from sorted(child for child in path.iterdir() if child.suffix.lower() in wanted and child.is_file())
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
 
