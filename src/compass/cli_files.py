@@ -52,9 +52,9 @@ class Plan:
 def plan(files: Sequence[Path], out_dir: Path | None, suffix: str, inputs: Callable[[], Collection[str]]) -> Plan:
     """What to write for the arguments of a command.
 
-    suffix: of what is written where it is not named; inputs: yields suffixes of the files of a folder that are read, and
-    is called for a folder alone, since for images all of Pillow's plugins must be loaded. Raises InputError if it is not
-    clear what to write, or if something would be written over what is read.
+    suffix: of what is written where it is not named; inputs: yields suffixes of the files of a folder that are read. It
+    is called for a folder alone, since for images all of Pillow's plugins must be loaded. Raises InputError if it is
+    not clear what to write, or if something would be written over what is read.
     """
     if out_dir is None and len(files) > 1 and os.path.isdir(files[-1]):
         *files, out_dir = files
