@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +17,7 @@ from compass.codec.metadata import to_boxes
 from compass.errors import InputError
 from compass.layered_file import LayeredFile
 from compass.model import store
+from compass.picture.importance import DEFAULT_WEIGHT, importance_of
 from compass.picture.metadata import Metadata
 from compass.picture.modes import to_codable
 from compass.picture.pyramid import complete_sizes, sizes_from_scales
@@ -31,8 +32,12 @@ def encode(
     sizes: Sequence[tuple[int, int | None]] | None = None,
     target_size: int | None = None,
     target_psnr: float | None = None,
+    effort: int = 1,
+    roi: tuple[int, int, int, int] | Image.Image | None = None,
+    roi_weight: float = DEFAULT_WEIGHT,
     metadata: str = "auto",
     threads: int = 0,
+    progress: Callable[[float], None] | None = None,
 ) -> bytes:
     """Codes an image in layers.
 
@@ -44,6 +49,10 @@ def encode(
     layer has so many dB. metadata: where colour profile, EXIF and XMP go: "front" of the layers, so that every prefix
     has them, to the "back", "none" to drop them, or "auto": a profile other than sRGB in front, the rest to the back.
     model: name or hash of an installed model (see `compass.models`), or a model file. threads: 0 for one per processor.
+    effort: 1, the fastest, to 9: how hard fewer bytes and a better image are searched for. Decoding stays as it is.
+    roi: the region of interest, (left, upper, right, lower) or a mask of the image's size, white where it is; it takes
+    an effort of 2 or more. roi_weight: how many times as much the squared error counts there.
+    progress: is told what part of the work is done, from 0 to 1, where the effort is above 1.
     Raises InputError on anything that cannot be coded, ModelError if there is no such model.
     """
     if sum(x is not None for x in (quality, target_size, target_psnr)) > 1:
@@ -57,7 +66,8 @@ def encode(
     else:
         layers = sizes_from_scales(image.size, loaded.default_scales if scales is None else _numbers(scales, "scales"))
     front, back = to_boxes(Metadata.of(image), metadata)
-    encoder = LayerEncoder(image, layers, loaded)
+    importance = None if roi is None else importance_of(roi, image.size, roi_weight)
+    encoder = LayerEncoder(image, layers, loaded, effort=effort, importance=importance, progress=progress)
     if target_size is not None:
         return search.encode_to_size(encoder, target_size, front, back)
     if target_psnr is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from compass import cli_bench, cli_extras, cli_models
-from compass.cli_files import HINT, Files, Jobs, OutDir, end_cleanly, named, plan, run
+from compass.cli_files import HINT, Files, Jobs, OutDir, end_cleanly, named, plan, progress_bar, run
 from compass.cli_options import (
     Force,
     Input,
@@ -25,6 +25,7 @@ from compass.cli_options import (
     parse_number,
     parse_size,
     path_of,
+    region,
 )
 from compass.errors import CompassError, CutFileWarning, FormatError, InputError, ModelNotFoundError
 
@@ -61,6 +62,13 @@ def encode(
     target_psnr: Annotated[
         float | None, typer.Option(help="The smallest file whose largest layer has this PSNR in dB instead.")
     ] = None,
+    effort: Annotated[
+        int, typer.Option("-e", "--effort", min=1, max=9, help="1 (fast) to 9: search for fewer bytes, a better image.")
+    ] = 1,
+    roi: Annotated[
+        str | None,
+        typer.Option(help="Region of interest, from --effort 2 on: X,Y,WIDTH,HEIGHT[,WEIGHT], or a mask, white there."),
+    ] = None,
     metadata: Annotated[
         str, typer.Option(help="Colour profile, EXIF, XMP: front, back, none, or auto (profiles but sRGB in front).")
     ] = "auto",
@@ -81,6 +89,8 @@ def encode(
         raise typer.BadParameter("give either --scales or --sizes")
     if strip and metadata not in ("auto", "none"):
         raise typer.BadParameter("give either --strip or --metadata")
+    if roi is not None and effort == 1:
+        raise typer.BadParameter("--roi takes an --effort of 2 or more")
 
     from compass.picture.files import IMAGE_SUFFIXES, readable_suffixes
 
@@ -95,19 +105,26 @@ def encode(
         "sizes": parsed_sizes,
         "target_size": parsed_target,
         "target_psnr": target_psnr,
+        "effort": effort,
         "metadata": "none" if strip else metadata,
         "model": model,
         "threads": 1 if jobs > 1 else threads,
     }
-    run(partial(_encode_file, options, force), planned, jobs, force)
+    if roi is not None:
+        options |= region(roi)
+    shown = effort > 1 and not planned.batch
+    run(partial(_encode_file, options, shown, force), planned, jobs, force)
 
 
-def _encode_file(options: dict[str, Any], force: bool, source: Path, target: Path) -> None:
+def _encode_file(options: dict[str, Any], shown: bool, force: bool, source: Path, target: Path) -> None:
     from compass import api
     from compass.files import write_bytes
     from compass.picture.files import read_image
 
-    write_bytes(api.encode(read_image(source), **options), target, replace=force)
+    image = read_image(source)
+    with progress_bar(shown) as progress:
+        data = api.encode(image, progress=progress, **options)
+    write_bytes(data, target, replace=force)
 
 
 @app.command()

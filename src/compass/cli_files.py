@@ -188,6 +188,16 @@ def end_cleanly() -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
+@contextlib.contextmanager
+def progress_bar(shown: bool) -> Iterator[Callable[[float], None] | None]:
+    """What is to be told the part of the work that is done; it shows a bar if there is a terminal."""
+    if not shown or not sys.stderr.isatty():
+        yield None
+        return
+    with typer.progressbar(length=1000, file=sys.stderr) as bar:
+        yield lambda done: bar.update(max(0, round(1000 * done) - bar.pos))
+
+
 def _progress(results: Iterable[_Said], count: int) -> Iterator[_Said]:
     """The same, with a bar on a terminal."""
     if not sys.stderr.isatty():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,6 +73,16 @@ def parse_size(text: str) -> tuple[int, int | None]:
     if not re.fullmatch(r"[0-9]{1,7}(x([0-9]{1,7})?)?", text):
         raise typer.BadParameter(f"{text!r} is not a size like 320, 320x or 320x200")
     return int(width), int(height) if height else None
+
+
+def region(text: str) -> dict[str, Any]:
+    """Options of `compass.encode` for a region of interest: X,Y,WIDTH,HEIGHT[,WEIGHT], or the name of a mask."""
+    if match := re.fullmatch(r"([0-9]{1,7}(?:,[0-9]{1,7}){3})(?:,([0-9.]{1,9}))?", text):
+        weight = {} if match[2] is None else {"roi_weight": parse_number(match[2], "weight")}
+        return {"roi": parse_crop(match[1])} | weight
+    from compass.picture.files import read_image
+
+    return {"roi": read_image(path_of(text))}
 
 
 def parse_crop(text: str) -> tuple[int, int, int, int]:

@@ -29,7 +29,10 @@ from compass.layered_file import LayeredFile
 from compass.picture.metadata import replace_info
 
 FORMAT = "COMPASS"
-_OPTIONS = ("scales", "sizes", "quality", "target_size", "target_psnr", "metadata", "model", "threads")
+_OPTIONS = (
+    *("scales", "sizes", "quality", "target_size", "target_psnr"),
+    *("effort", "roi", "roi_weight", "metadata", "model", "threads"),
+)
 
 
 class CompassImageFile(ImageFile.ImageFile):

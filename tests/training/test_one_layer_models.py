@@ -133,3 +133,8 @@ def test_the_command_line_uses_a_one_layer_model(base_path, tmp_path):
     result = CliRunner().invoke(app, ["encode", str(image), str(target), "--model", str(base_path)])
     assert result.exit_code == 0, result.output
     assert len(compass.info(target.read_bytes())["layers"]) == 1
+
+
+def test_models_without_hyperprior_cannot_be_refined(factorized_path, parrots):
+    with pytest.raises(ModelError, match="encode with effort 1"):
+        compass.encode(parrots.resize((32, 32)), model=factorized_path, effort=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,7 @@ from compass.bitstream.container import CELL, LayerData
 from compass.bitstream.streams import join
 from compass.codec.latent import Latent
 from compass.codec.layer import DecodedLayer, Layer, around, parts
+from compass.codec.refine import refine_layer, steps, work
 from compass.codec.threads import products_on_one_thread
 from compass.entropy import quality as quality_scale
 from compass.entropy.latent import DecodedLatent, Floats
@@ -67,14 +68,33 @@ class EncodedLayer:
 class LayerEncoder:
     """An image ready to be coded in layers, at one quality after another."""
 
-    def __init__(self, image: Image.Image, sizes: Sequence[Size], model: Model, tile: int | None = None) -> None:
+    def __init__(
+        self,
+        image: Image.Image,
+        sizes: Sequence[Size],
+        model: Model,
+        tile: int | None = None,
+        *,
+        effort: int = 1,
+        importance: Image.Image | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
         """image: in a mode of `CODABLE`; sizes: ascending; tile: as `container.write` has it, by default by the size.
+
+        effort: see `compass.codec.refine`; it can be set anew. importance: mode F, of the image's size: a factor of
+        the squared error, which takes an effort above 1. progress: is told what part of an `encode` is done.
 
         Raises InputError or ModelError if the image cannot be coded.
         """
         if image.mode not in CODABLE:
             raise InputError(f"images of mode {image.mode} cannot be coded, only {', '.join(CODABLE)}")
         model.check_layers(len(sizes))
+        steps(effort, 1.0)
+        if importance is not None and effort == 1:
+            raise InputError("a region of interest takes an effort of 2 or more")
+        self.effort, self._progress = effort, progress
+        box = Image.Resampling.BOX
+        self._importance = [None if importance is None else importance.resize(size, box) for size in sizes]
         self.colour = image.mode.removesuffix("A")
         self.targets: list[Target] = targets(image, sizes)
         self._sizes, self._model = sizes, model
@@ -98,23 +118,30 @@ class LayerEncoder:
         for quality in qualities:
             self._model.check_quality(quality)
         codes = [quality_scale.to_code(q) for q in qualities]
+        pixels = [width * height for width, height in self._sizes]
+        in_steps = [steps(self.effort, count / pixels[-1]) for count in pixels]
+        advance = _Advance(sum(map(work, pixels, in_steps)), self._progress)
         layers: list[EncodedLayer] = []
-        for target, (width, height), code in zip(self.targets, self._sizes, codes, strict=True):
+        for k, ((width, height), code) in enumerate(zip(self._sizes, codes, strict=True)):
             below = layers[-1].decoded if layers else None
-            layers.append(self._encode(target, Layer(self._model, (height, width), code, self.colour, below)))
+            layer = Layer(self._model, (height, width), code, self.colour, below)
+            layers.append(self._encode(k, layer, in_steps[k], advance))
         table = [
             LayerData(*size, code, layer.payload, alpha)
             for size, code, layer, alpha in zip(self._sizes, codes, layers, self._alphas, strict=True)
         ]
         return container.write(self._model.hash, self.colour, table, front, back, self._tile), layers
 
-    def _encode(self, target: Target, layer: Layer) -> EncodedLayer:
+    def _encode(self, k: int, layer: Layer, in_steps: int, advance: Callable[[int], None]) -> EncodedLayer:
         coded_tiles = container.tiles_of(layer.size, self._tile)
         streams = []
         for tile in coded_tiles:
-            coded = layer.codec.encode(self._analyse(target, layer, tile), layer.quality_code)
+            coded = layer.codec.encode(self._analyse(self.targets[k], layer, tile), layer.quality_code)
             streams.append(coded.payload)
-        return EncodedLayer(layer, coded_tiles, streams, coded.decoded)
+        last = coded.decoded
+        if in_steps:
+            last = refine_layer(layer, self.targets[k], self._importance[k], coded_tiles, streams, in_steps, advance)
+        return EncodedLayer(layer, coded_tiles, streams, last)
 
     def _analyse(self, target: Target, layer: Layer, tile: Window) -> Floats:
         """y of a tile, before any gain."""
@@ -130,8 +157,20 @@ class LayerEncoder:
         return y
 
 
+class _Advance:
+    """Counts pixels, and tells what part of all of them is done."""
+
+    def __init__(self, in_all: int, progress: Callable[[float], None] | None) -> None:
+        self._in_all, self._done, self._progress = in_all, 0, progress
+
+    def __call__(self, pixels: int) -> None:
+        self._done += pixels
+        if self._progress:
+            self._progress(self._done / self._in_all)
+
+
 def encode_layers(
-    image: Image.Image, sizes: Sequence[Size], qualities: Sequence[float], model: Model
+    image: Image.Image, sizes: Sequence[Size], qualities: Sequence[float], model: Model, effort: int = 1
 ) -> tuple[bytes, list[EncodedLayer]]:
     """Encode an image in layers: the file, and what the encoder knows of each layer. Raises as `LayerEncoder`."""
-    return LayerEncoder(image, sizes, model).encode(qualities)
+    return LayerEncoder(image, sizes, model, effort=effort).encode(qualities)

@@ -42,6 +42,10 @@ class Latent:
             part[:, rows, columns] = self._tile(k)[:, tile_rows, tile_columns]
         return part
 
+    def forget(self, k: int) -> None:
+        """Works a tile out anew when it is asked for again."""
+        self._known.pop(k, None)
+
     def _tile(self, k: int) -> Floats:
         if k not in self._known:
             self._known[k] = self._values(k)

@@ -13,6 +13,7 @@ from compass.picture.fidelity import psnr
 
 _LOSSLESS = 1000.0  # dB, in place of infinity
 _TOP = quality_scale.MAX_CODE
+_NEAR = 8  # quality codes: a search with effort begins so far on either side of one without
 
 
 def encode_to_size(encoder: LayerEncoder, target: int, front: Sequence[Box] = (), back: Sequence[Box] = ()) -> bytes:
@@ -25,7 +26,7 @@ def encode_to_size(encoder: LayerEncoder, target: int, front: Sequence[Box] = ()
         files[code], _ = encoder.encode(_all_at(encoder, code), front, back)
         return math.log(len(files[code]) / target)
 
-    code = _last_below(excess)
+    code = _last_below(excess, _without_effort(encoder, excess))
     if code is None:
         raise InputError(f"no file of {target} bytes is possible: the smallest has {len(files[0])}")
     return files[code]
@@ -47,7 +48,7 @@ def encode_to_psnr(encoder: LayerEncoder, target: float, front: Sequence[Box] = 
         reached[code] = psnr(layers[-1].pixels, encoder.targets[-1].pixels)
         return target - min(reached[code], _LOSSLESS)
 
-    code = _last_below(lack)
+    code = _last_below(lack, _without_effort(encoder, lack))
     if code is None:
         raise InputError(f"a PSNR of {target:g} dB is beyond the best that is possible here, {reached[_TOP]:.2f} dB")
     return files[_TOP - code]
@@ -57,17 +58,41 @@ def _all_at(encoder: LayerEncoder, code: int) -> list[float]:
     return [quality_scale.from_code(code)] * len(encoder.targets)
 
 
-def _last_below(excess: Callable[[int], float]) -> int | None:
+def _without_effort(encoder: LayerEncoder, excess: Callable[[int], float]) -> int | None:
+    """About where the search will end, found at the least effort; None if that is the only one."""
+    if encoder.effort == 1:
+        return None
+    effort, encoder.effort = encoder.effort, 1
+    try:
+        code = _last_below(excess)
+    finally:
+        encoder.effort = effort
+    return code or 0
+
+
+def _last_below(excess: Callable[[int], float], near: int | None = None) -> int | None:
     """The last quality code of 0.._TOP at which a rising function is at most zero, None if there is none.
 
-    By the Illinois variant of regula falsi (Dowell and Jarratt, BIT 1971): each value is asked for once.
+    near: where it may be. By the Illinois variant of regula falsi (Dowell and Jarratt, BIT 1971): each value is asked
+    for once.
     """
-    low, at_low = 0, excess(0)
-    if at_low > 0:
-        return None
-    high, at_high = _TOP, excess(_TOP)
-    if at_high <= 0:
-        return high
+    low, high = (0, _TOP) if near is None else (max(0, near - _NEAR), min(_TOP, near + _NEAR))
+    at_low = excess(low)
+    at_high = None
+    while at_low > 0:
+        if low == 0:
+            return None
+        high, at_high = low, at_low
+        low = max(0, low - 2 * _NEAR)
+        at_low = excess(low)
+    if at_high is None:
+        at_high = excess(high)
+    while at_high <= 0:
+        if high == _TOP:
+            return high
+        low, at_low = high, at_high
+        high = min(_TOP, high + 2 * _NEAR)
+        at_high = excess(high)
     rose = None  # whether the last step moved the lower end
     while high - low > 1:
         code = low + round((high - low) * at_low / (at_low - at_high))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from compass.entropy import operations
 from compass.entropy.ans import Decoder, Encoder, ideal_bits, rounded
 from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Parts, Size, Symbols, hyper_size
-from compass.entropy.operations import ACTIVATION_BITS, Integers, Operation, to_float
+from compass.entropy.operations import ACTIVATION_BITS, Exact, Integers, Operation, to_float
 from compass.entropy.quality import interpolate_exact
 from compass.entropy.scales import SCALE_LEVELS
 from compass.entropy.steps import PHASES, Group, Place, phase_mask
@@ -24,7 +24,7 @@ from compass.entropy.tables import FrequencyTable
 Levels = NDArray[np.uint8]
 _MOST_LOOKED_UP = 1 << 18  # scales whose levels are kept in a table
 # (slice of channels, mask of positions [h, w], levels [C, n], means [C, n]) -> symbols [C, n]
-_CodeStep = Callable[[slice, NDArray[np.bool_], Levels, Floats], Symbols]
+CodeStep = Callable[[slice, NDArray[np.bool_], Levels, Floats], Symbols]
 Network = Sequence[Operation]
 Run = Callable[[Network, Integers, Place | None], Integers]
 
@@ -82,7 +82,13 @@ class HyperpriorModel(EntropyModel):
 
     def encode(self, y: Floats, z: Floats | None, quality_code: int) -> EncodedLatent:
         assert z is not None
-        hyper_symbols = rounded(z - to_float(self.medians)[:, None, None])
+        return self._encode(y, rounded(z - to_float(self.medians)[:, None, None]), quality_code)
+
+    def encode_again(self, latent: DecodedLatent, quality_code: int) -> EncodedLatent:
+        """Codes a latent that is known already: its symbols, as they are."""
+        return self._encode(latent.values, latent.hyper_symbols, quality_code)
+
+    def _encode(self, y: Floats, hyper_symbols: Symbols, quality_code: int) -> EncodedLatent:
         encoder = Encoder()
         for channel, table in zip(hyper_symbols, self.z_tables, strict=True):
             encoder.put(channel, table)
@@ -124,6 +130,35 @@ class HyperpriorModel(EntropyModel):
         self._in_steps(latent.hyper_symbols, (latent.symbols.shape[1], latent.symbols.shape[2]), quality_code, count)
         return sum(ideal_bits(values, table) for values, table in parts)
 
+    def requantise(self, latent: DecodedLatent, quality_code: int, choose: CodeStep) -> tuple[DecodedLatent, Levels]:
+        """A latent of the same z whose symbols `choose` picks step by step, and the tables of them [M, h, w]."""
+        size = (latent.symbols.shape[1], latent.symbols.shape[2])
+        symbols, scales, means = self._in_steps(latent.hyper_symbols, size, quality_code, choose)
+        return _decoded(symbols, latent.hyper_symbols, means), self._levels(scales)
+
+    def magnitude_costs(self, symbols: Symbols, slopes: Exact) -> Floats:
+        """How many bits more later symbols cost [M, h, w] for each unit that the magnitude of a symbol grows by.
+
+        slopes: bits that a symbol costs more for each unit that its scale grows by; a unit is one in fixed point.
+        """
+        costs = np.zeros(symbols.shape, np.float32)
+        start = 0
+        for model in self.groups:
+            own = slice(start, start + model.group.channels)
+            if start:
+                costs[:start] += operations.backward(model.scales, self._magnitudes(symbols[:start]), slopes[own])
+            done = np.zeros(symbols.shape[1:], bool)
+            for phase, places in enumerate(PHASES[model.group.phases]):
+                if phase:
+                    seen = self._magnitudes(symbols[own] * done)
+                    for place in places:
+                        there = slopes[own, place[0] :: 2, place[1] :: 2]
+                        if there.size:
+                            costs[own] += done * operations.backward(model.phase_scales[phase - 1], seen, there, place)
+                done |= phase_mask(places, symbols.shape[1:])
+            start = own.stop
+        return costs
+
     def _with_tables(self, symbols: Symbols, levels: Levels) -> Iterator[tuple[Symbols, FrequencyTable]]:
         """Symbols in coding order, those of a table together."""
         order, counts = _by_level(levels)
@@ -142,7 +177,7 @@ class HyperpriorModel(EntropyModel):
         return scales, means
 
     def _in_steps(
-        self, hyper_symbols: Symbols, size: Size, quality_code: int, code: _CodeStep, run: Run = operations.run
+        self, hyper_symbols: Symbols, size: Size, quality_code: int, code: CodeStep, run: Run = operations.run
     ) -> tuple[Symbols, Integers, Integers]:
         """Codes y step by step, each with scales and means that follow from z and the steps before.
 
@@ -186,6 +221,16 @@ class HyperpriorModel(EntropyModel):
         first, last = int(self.thresholds[0]) - 1, int(self.thresholds[-1])
         scales = np.arange(first, last + 1) if last - first < _MOST_LOOKED_UP else np.zeros(0, np.int64)
         return np.searchsorted(self.thresholds, scales, side="right").astype(np.uint8)
+
+    @cached_property
+    def spacing(self) -> Floats:
+        """[64] how far a scale grows, in units of fixed point, from one level to the next."""
+        between = np.diff(self.thresholds).astype(np.float32)
+        return np.concatenate([between[:1], between, between[-1:]])
+
+    def magnitude(self, symbols: Symbols) -> Floats:
+        """What networks of the context see of symbols, in units of fixed point."""
+        return self._magnitudes(symbols).astype(np.float32)
 
     def _magnitudes(self, symbols: Symbols) -> Integers:
         return self.magnitudes[np.minimum(np.abs(symbols), len(self.magnitudes) - 1)]

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from compass.entropy.steps import Place
 
 Integers = NDArray[np.int64]
-Exact = NDArray[np.float64]  # integers, held in float64
+Exact = NDArray[np.float64]  # integers, held in float64; in `backward` any numbers
 Shape = tuple[int, int, int]  # channels, height, width
 
 ACTIVATION_BITS = 10  # an activation a stands for a / 2^10
@@ -40,6 +40,10 @@ class Operation(ABC):
     @abstractmethod
     def __call__(self, x: Exact) -> Exact:
         """[C, h, w] -> [C', h', w'], integers in and out."""
+
+    @abstractmethod
+    def backward(self, x: Exact, outward: Exact) -> Exact:
+        """Derivatives with respect to x of the sum of outward * self(x), as if nothing were rounded."""
 
     @abstractmethod
     def output_shape(self, shape: Shape) -> Shape:
@@ -84,6 +88,25 @@ class Convolution(Operation):
         total += self.bias[:, None]
         return _rescale(total).reshape(out, *size)
 
+    def backward(self, x: Exact, outward: Exact) -> Exact:
+        return self._backward(x, outward, (0, 0), 1)
+
+    def backward_at(self, x: Exact, outward: Exact, place: Place) -> Exact:
+        """`backward` of `at`."""
+        return self._backward(x, outward, place, 2)
+
+    def _backward(self, x: Exact, outward: Exact, first: Place, step: int) -> Exact:
+        out, channels, k, _ = self.weight.shape
+        size = outward.shape[1:]
+        parts = self.weight.reshape(out, -1).T @ outward.reshape(out, -1) * 2.0**-WEIGHT_BITS
+        parts = parts.reshape(channels, k, k, *size)
+        padded = np.zeros((channels, x.shape[1] + 2 * (k // 2), x.shape[2] + 2 * (k // 2)))
+        for dy in range(k):
+            for dx in range(k):
+                rows = slice(first[0] + dy, first[0] + dy + step * size[0], step)
+                padded[:, rows, first[1] + dx : first[1] + dx + step * size[1] : step] += parts[:, dy, dx]
+        return padded[:, k // 2 : k // 2 + x.shape[1], k // 2 : k // 2 + x.shape[2]]
+
     def output_shape(self, shape: Shape) -> Shape:
         out = _check_kernel(self.weight, self.bias, inputs=1, channels=shape[0])
         return out, shape[1], shape[2]
@@ -117,6 +140,17 @@ class TransposedConvolution(Operation):
         total = total[:, k // 2 : k // 2 + 2 * height, k // 2 : k // 2 + 2 * width]
         return _rescale(total + self.bias[:, None, None])
 
+    def backward(self, x: Exact, outward: Exact) -> Exact:
+        inputs, _, k, _ = self.weight.shape
+        height, width = x.shape[1:]
+        padded = np.pad(outward, ((0, 0), (k // 2, k - k // 2), (k // 2, k - k // 2)))
+        total = np.zeros((inputs, height * width))
+        for dy in range(k):
+            for dx in range(k):
+                part = padded[:, dy : dy + 2 * height : 2, dx : dx + 2 * width : 2]
+                total += self.weight[:, :, dy, dx] @ part.reshape(len(part), -1)
+        return total.reshape(inputs, height, width) * 2.0**-WEIGHT_BITS
+
     def output_shape(self, shape: Shape) -> Shape:
         out = _check_kernel(self.weight, self.bias, inputs=0, channels=shape[0])
         return out, 2 * shape[1], 2 * shape[2]
@@ -138,6 +172,9 @@ class LeakyReLU(Operation):
             return np.maximum(x, 0.0)
         return np.where(x < 0, np.floor(x * (self.slope * 2.0**-WEIGHT_BITS)), x)
 
+    def backward(self, x: Exact, outward: Exact) -> Exact:
+        return np.where(x < 0, outward * (self.slope * 2.0**-WEIGHT_BITS), outward)
+
     def output_shape(self, shape: Shape) -> Shape:
         if not 0 <= self.slope <= 1 << WEIGHT_BITS:
             raise ValueError(f"a slope of {self.slope} is outside 0 to 2^{WEIGHT_BITS}")
@@ -157,6 +194,10 @@ class PixelShuffle(Operation):
     def __call__(self, x: Exact) -> Exact:
         c, h, w = x.shape
         return x.reshape(c // 4, 2, 2, h, w).transpose(0, 3, 1, 4, 2).reshape(c // 4, 2 * h, 2 * w)
+
+    def backward(self, x: Exact, outward: Exact) -> Exact:
+        c, h, w = x.shape
+        return outward.reshape(c // 4, h, 2, w, 2).transpose(0, 2, 4, 1, 3).reshape(c, h, w)
 
     def output_shape(self, shape: Shape) -> Shape:
         if shape[0] % 4:
@@ -193,6 +234,23 @@ def run(operations: Sequence[Operation], x: Integers, place: Place | None = None
     for operation in operations:
         activations = operation(activations)
     return activations.astype(np.int64)
+
+
+def backward(operations: Sequence[Operation], x: Integers, outward: Exact, place: Place | None = None) -> Exact:
+    """Derivatives with respect to x of the sum of outward * run(operations, x, place), as if nothing were rounded."""
+    activations: list[Exact] = [np.clip(x, -ACTIVATION_LIMIT, ACTIVATION_LIMIT).astype(np.float64)]
+    for i, operation in enumerate(operations[:-1]):
+        if place is not None and i == 0:
+            assert isinstance(operation, Convolution)
+            activations.append(operation.at(activations[-1], place))
+        else:
+            activations.append(operation(activations[-1]))
+    for i, operation in reversed(list(enumerate(operations))):
+        if place is not None and i == 0:
+            assert isinstance(operation, Convolution)
+            return operation.backward_at(activations[0], outward, place)
+        outward = operation.backward(activations[i], outward)
+    return outward
 
 
 def check_range(operations: Sequence[Operation]) -> None:

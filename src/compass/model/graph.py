@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from compass.errors import ModelError
+from compass.model.protobuf import Field, fields, message
 
 OPERATORS = frozenset(
     [
@@ -51,6 +52,7 @@ OPERATORS = frozenset(
         "Sigmoid",
         "Sign",
         "Slice",
+        "SpaceToDepth",  # of gradients alone
         "Sqrt",
         "Squeeze",
         "Sub",
@@ -79,13 +81,6 @@ class Signature(NamedTuple):
     outputs: tuple[str, ...]
 
 
-class Field(NamedTuple):
-    """One field of a message: its number, and a number or bytes."""
-
-    number: int
-    value: int | memoryview
-
-
 def check_graph(data: bytes, name: str) -> Signature:
     """Names of the inputs and outputs of a graph. Raises ModelError unless the export could have written it.
 
@@ -107,7 +102,7 @@ class _Checker:
         graphs = []
         for number, value in self._fields(data):
             if number == _MODEL_GRAPH:
-                graphs.append(_message(value))
+                graphs.append(message(value))
             elif number in _MODEL_OTHERS:
                 raise ValueError("it holds more than a graph")
             elif number == _MODEL_OPSETS and self._text(value, _OPSET_DOMAIN):
@@ -123,9 +118,9 @@ class _Checker:
         for number, value in self._fields(data):
             if number == _GRAPH_NODE:
                 nodes += 1
-                self._node(_message(value))
+                self._node(message(value))
             elif number == _GRAPH_INITIALIZER:
-                self._tensor(_message(value))
+                self._tensor(message(value))
             elif number == _GRAPH_SPARSE:
                 raise ValueError("it holds sparse weights")
             elif number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
@@ -142,11 +137,11 @@ class _Checker:
             if number != _NODE_ATTRIBUTE:
                 continue
             tensors = 0
-            for kind, content in self._fields(_message(value)):
+            for kind, content in self._fields(message(value)):
                 if kind in _ATTRIBUTE_REFUSED:
                     raise ValueError("it holds a graph within a graph")
                 if kind == _ATTRIBUTE_TENSOR:
-                    self._tensor(_message(content))
+                    self._tensor(message(content))
                     tensors += 1
             if tensors > 1:  # the runtime would join them
                 raise ValueError("it holds a tensor in pieces")
@@ -170,48 +165,15 @@ class _Checker:
     def _text(self, data: int | memoryview, wanted: int) -> str:
         """A text field of a message, empty if it is missing; of several the last counts, as for the runtime."""
         text = ""
-        for number, value in self._fields(_message(data)):
+        for number, value in self._fields(message(data)):
             if number == wanted:
-                text = bytes(_message(value)).decode(errors="replace")
+                text = bytes(message(value)).decode(errors="replace")
         return text
 
     def _fields(self, data: memoryview) -> Iterator[Field]:
         """All fields of a message. Raises ValueError or IndexError if it is none, or if they are too many."""
-        position = 0
-        while position < len(data):
+        for field in fields(data):
             self._left -= 1
             if self._left < 0:
                 raise ValueError("it is larger than any exported network")
-            key, position = _varint(data, position)
-            number, wire = key >> 3, key & 7
-            if wire == 0:
-                value, position = _varint(data, position)
-                yield Field(number, value)
-                continue
-            if wire == 2:
-                length, position = _varint(data, position)
-            elif wire in (1, 5):
-                length = 8 if wire == 1 else 4
-            else:
-                raise ValueError("it is damaged")
-            if position + length > len(data):
-                raise ValueError("it is cut off")
-            yield Field(number, data[position : position + length])
-            position += length
-
-
-def _message(value: int | memoryview) -> memoryview:
-    if isinstance(value, int):
-        raise ValueError("it is damaged")
-    return value
-
-
-def _varint(data: memoryview, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ValueError("it is damaged")
+            yield field

@@ -12,7 +12,9 @@ import numpy as np
 
 from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Size, hyper_size, latent_size
 from compass.entropy.storage import unpack_entropy_model
+from compass.errors import ModelError
 from compass.model.file import ModelFile
+from compass.model.gradient import with_gradient
 from compass.model.runtime import Network
 
 MARGIN = 2
@@ -46,6 +48,12 @@ class TransformCodec:
     @cached_property
     def _synthesis(self) -> Network:
         return self._network("decoder", "synthesis")
+
+    @cached_property
+    def _gradient(self) -> Network:
+        name = f"{self._part} synthesis"
+        graph = with_gradient(self._file.read(f"decoder/{self._part}/synthesis.onnx"), name)
+        return Network(graph, f"{name} with gradient", self._threads)
 
     def prepare(self, encoder: bool) -> None:
         """Reads and checks all parts, those of the encoder on wish. Raises ModelError."""
@@ -86,6 +94,28 @@ class TransformCodec:
         whole = self._synthesis({"y": y[None]} | _seen(prediction), (3, 16 * y.shape[1], 16 * y.shape[2]))
         planes = whole[:, : size[0], : size[1]]
         return planes if prediction is None else prediction + planes
+
+    def error(
+        self, values: Floats, target: Floats, weight: Floats, quality_code: int, prediction: Floats | None = None
+    ) -> tuple[float, Floats]:
+        """Weighted squared error of what `synthesise` makes of a latent's values, and its derivatives by the values.
+
+        target: image [3, H, W]; weight: [H, W], of the squared error at each pixel. Raises ModelError if the
+        derivatives are not known.
+        """
+        gain = self.entropy_model.gain(quality_code)
+        height, width = 16 * values.shape[1], 16 * values.shape[2]
+        lacking = target if prediction is None else target - prediction
+        beyond = ((0, height - target.shape[1]), (0, width - target.shape[2]))
+        feeds = {
+            "y": (values / gain)[None].astype(np.float32),
+            "target": np.pad(lacking, ((0, 0), *beyond))[None],
+            "weight": np.pad(weight, beyond)[None, None],
+        }
+        error, gradient = self._gradient.run(feeds | _seen(prediction))
+        if gradient.shape != (1, *values.shape):
+            raise ModelError(f"the model's {self._part} synthesis has a gradient of shape {gradient.shape}")
+        return float(error), gradient[0] / gain
 
 
 def _latent_size(size: tuple[int, ...]) -> Size:

@@ -38,10 +38,12 @@ class _OfModel:
     name: str = "compass"
     model: str = store.DEFAULT
     qualities: Sequence[float] = QUALITIES
+    effort: int = 1
 
     def settings(self) -> Settings:
         loaded = _load(self.model)
-        return {"model": loaded.name, "hash": loaded.hash.hex(), "threads": 1}
+        effort = {"effort": self.effort} if self.effort > 1 else {}
+        return {"model": loaded.name, "hash": loaded.hash.hex(), "threads": 1} | effort
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class CompassCodec(_OfModel):
         model = _load(self.model)
         sizes = [(image.shape[1], image.shape[0]) for image in pyramid]
         source = Image.fromarray(pyramid[-1])
-        (data, _), encoding = timed(lambda: encode_layers(source, sizes, [quality] * len(sizes), model))
+        (data, _), encoding = timed(lambda: encode_layers(source, sizes, [quality] * len(sizes), model, self.effort))
         header = container.read_header(data)
         layers: list[LayerResult] = []
         below: DecodedLayer | None = None
@@ -91,5 +93,5 @@ class BaseCodec(_OfModel):
     """The base codec of a model alone, in one-layer files."""
 
     def code(self, image: Pixels, quality: float) -> ImageResult:
-        (layer,) = CompassCodec(model=self.model).code([image], quality)
+        (layer,) = CompassCodec(model=self.model, effort=self.effort).code([image], quality)
         return layer.coded

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from compass.codec.refine import MAX_EFFORT
 from compass.errors import InputError
 from compass.evaluation.codecs.avif_layered import LayeredAVIF
 from compass.evaluation.codecs.by_compass import BaseCodec, CompassCodec
@@ -14,28 +17,36 @@ from compass.evaluation.codecs.jpegxl import JpegXL
 from compass.evaluation.codecs.shvc import SHVC
 from compass.evaluation.codecs.wrappers import Separate
 
-IMAGE_CODECS: dict[str, ImageCodec] = {
-    codec.name: codec
-    for codec in (
-        BaseCodec(),
-        BaseCodec("mean-scale", "mean-scale"),
-        BaseCodec("factorized", "factorized"),
-        JPEG_420,
-        JPEG_444,
-        WEBP,
-        AVIF,
-        JpegXL(),
-        HEVC(),
-    )
-}
-LAYERED_CODECS: dict[str, LayeredCodec] = {
-    codec.name: codec for codec in (CompassCodec(), Jpeg2000(), HTJ2K(), LayeredAVIF(), SHVC())
-}
+_EFFORTS = {f"compass-effort-{effort}": effort for effort in range(2, MAX_EFFORT + 1)}
+
+_IMAGE_CODECS: list[ImageCodec] = [
+    BaseCodec(),
+    *(BaseCodec(name, effort=effort) for name, effort in _EFFORTS.items()),
+    BaseCodec("mean-scale", "mean-scale"),
+    BaseCodec("factorized", "factorized"),
+    JPEG_420,
+    JPEG_444,
+    WEBP,
+    AVIF,
+    JpegXL(),
+    HEVC(),
+]
+_LAYERED_CODECS: list[LayeredCodec] = [
+    CompassCodec(),
+    *(CompassCodec(name, effort=effort) for name, effort in _EFFORTS.items()),
+    Jpeg2000(),
+    HTJ2K(),
+    LayeredAVIF(),
+    SHVC(),
+]
+IMAGE_CODECS = {codec.name: codec for codec in _IMAGE_CODECS}
+LAYERED_CODECS = {codec.name: codec for codec in _LAYERED_CODECS}
 
 
 def names() -> list[str]:
-    """Names of all codecs under test."""
-    return [*LAYERED_CODECS, *(f"{prefix}-{name}" for prefix in ("simulcast", "single") for name in IMAGE_CODECS)]
+    """Names of all codecs under test; those of this project's with more effort are left out, compass-effort-2 to -9."""
+    separate = [f"{prefix}-{name}" for prefix in ("simulcast", "single") for name in IMAGE_CODECS]
+    return [name for name in (*LAYERED_CODECS, *separate) if "-effort-" not in name]
 
 
 def find(name: str, model: str | None = None) -> LayeredCodec:
@@ -49,11 +60,13 @@ def find(name: str, model: str | None = None) -> LayeredCodec:
         if model is None:
             return codec
         if isinstance(codec, CompassCodec):
-            return CompassCodec(model=model)
+            return replace(codec, model=model)
     elif prefix in ("simulcast", "single") and rest in IMAGE_CODECS:
         alone = IMAGE_CODECS[rest]
-        if model is None or isinstance(alone, BaseCodec):
-            return Separate(BaseCodec(rest, model) if model else alone, prefix == "simulcast")
+        if isinstance(alone, BaseCodec) and model is not None:
+            return Separate(replace(alone, model=model), prefix == "simulcast")
+        if model is None:
+            return Separate(alone, prefix == "simulcast")
     else:
         raise InputError(f"there is no codec {name!r}, only {', '.join(names())}")
     raise InputError(f"the codec {name} has no models")
