@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ import compass
 from compass.bitstream import container
 from compass.bitstream.boxes import Box
 from compass.errors import InputError
+from compass.picture.exif import upright
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_image, write_image
 from compass.picture.metadata import Metadata
@@ -117,6 +119,55 @@ def test_exif_that_cannot_be_read_is_left_out_with_a_warning(exif, parrots, tiny
         result = run("decode", "h.cmps", "o" + suffix, "--model", tiny_model_path, cwd=tmp_path)
         assert result.returncode == 0
         assert "Traceback" not in result.stderr
+
+
+def bomb(entries: int, size: int) -> bytes:
+    """EXIF whose entries all name the same values."""
+    start = 8 + 2 + 12 * entries + 4
+    rows = b"".join(struct.pack(">HHII", 0x9000 + k, 7, size, start) for k in range(entries))
+    return b"MM\0*\0\0\0\x08" + struct.pack(">H", entries) + rows + bytes(4 + size)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_exif_whose_values_overlap_is_left_out_with_one_warning(nested, parrots, tiny_model_path):
+    exif = bomb(3000, 100_000)
+    if nested:
+        inner = struct.pack(">HHHIII", 1, 0x8769, 4, 1, 26, 0)
+        exif = exif[:4] + struct.pack(">I", 8) + inner + bytes(26 - 8 - len(inner)) + bomb(3000, 100_000)[8:]
+    image = parrots.resize((32, 24))
+    image.info["exif"] = b"Exif\0\0" + exif
+    with pytest.warns(UserWarning, match="EXIF data cannot be read") as caught:
+        data = compass.encode(image, [1], 1, tiny_model_path)
+    assert len(caught) == 1
+    assert compass.info(data)["boxes"] == []
+    header = container.read_header(data)
+    layer = container.LayerData(32, 24, header.layers[0].quality_code, container.read_payload(data, header, 0))
+    hostile = container.write(header.model_hash, "RGB", [layer], [Box(b"EXIF", exif)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compass.extract(hostile, 0) == hostile  # nothing is looked into
+    with pytest.warns(UserWarning, match="EXIF data cannot be read") as caught:
+        assert "exif" not in compass.decode(hostile, model=tiny_model_path).info
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_all_of_exif_but_its_orientation_stays_as_it_is(order, place):
+    tags = [(0x010E, 2, 12, 62), (0x0131, 2, 3, 0x41420000), (0x9286, 7, 4, 7)]
+    tags.insert(place, (0x0112, 3, 1, 6))
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8)
+
+    def directory(entries):
+        return struct.pack(order + "H", len(entries)) + b"".join(struct.pack(order + "HHII", *e) for e in entries)
+
+    exif = head + directory(tags) + bytes(4) + b"two parrots\0"
+    kept = [tag for tag in tags if tag[0] != 0x0112]
+    assert upright(exif) == head + directory(kept) + bytes(4 + 12) + b"two parrots\0"
+    assert upright(upright(exif)) == upright(exif)
+    tags = Image.Exif()
+    tags.load(upright(exif))
+    assert tags[0x010E] == "two parrots"
 
 
 def test_an_orientation_in_a_file_is_ignored(parrots, tiny_model_path):

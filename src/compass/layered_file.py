@@ -25,6 +25,8 @@ from compass.picture.metadata import Metadata, replace_info
 from compass.picture.pyramid import Size, height_by_aspect
 from compass.picture.window import Window
 
+_CUT_METADATA = "the file is cut within its metadata"
+
 
 class LayeredFile:
     """An open file; see `compass.open`. Usable in a `with` statement; of several threads one decodes at a time."""
@@ -156,7 +158,7 @@ class LayeredFile:
             return from_boxes(boxes.read_front(self._source, self.header.size, self.header.boxes))
         found, cut = container.read_boxes(self._source, self.header)
         if cut:
-            warn("the file is cut within its metadata", CutFileWarning)
+            warn(_CUT_METADATA, CutFileWarning)
         return from_boxes(found)
 
     def extract(self, layer: int) -> bytes:
@@ -170,7 +172,9 @@ class LayeredFile:
         if layer < len(self.sizes) - 1:
             boxes.read_front(self._source, self.header.size, self.header.boxes)
             return self._source.read_at(0, self.header.span(layer)[1])
-        self.metadata(layer)
+        _, cut = container.read_boxes(self._source, self.header)
+        if cut:
+            warn(_CUT_METADATA, CutFileWarning)
         return self._source.read_at(0, self._source.size)
 
     def verify(self) -> None:
@@ -179,7 +183,7 @@ class LayeredFile:
             container.read_layer(self._source, self.header, k)
         _, cut = container.read_boxes(self._source, self.header)
         if cut:
-            raise FormatError("the file is cut within its metadata")
+            raise FormatError(_CUT_METADATA)
 
     def info(self) -> dict[str, Any]:
         """What the file says of itself: sizes, qualities and byte positions of all layers, boxes, the model."""

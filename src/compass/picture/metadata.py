@@ -13,11 +13,10 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from compass.errors import warn
+from compass.picture import exif as exif_data
 
-_EXIF_PREFIX = b"Exif\0\0"  # of JPEG's segment, not of the data
 _PNG_XMP, _TIFF_XMP = "XML:com.adobe.xmp", 700
 _IN_INFO = ("icc_profile", "exif", "xmp", _PNG_XMP)
-_ORIENTATION = 0x0112
 # Most bytes of each kind that a file of a format holds, or that Pillow reads of it.
 _LIMITS = {
     "JPEG": {"exif": 65533 - 6, "xmp": 65533 - 29, "icc_profile": 255 * 65519},
@@ -49,7 +48,7 @@ class Metadata:
     @classmethod
     def checked(cls, icc_profile: Any = None, exif: Any = None, xmp: Any = None) -> Metadata:
         """Only what is bytes, and EXIF that can be read; warns of EXIF that cannot."""
-        exif = exif.removeprefix(_EXIF_PREFIX) if isinstance(exif, bytes) else None
+        exif = exif.removeprefix(exif_data.PREFIX) if isinstance(exif, bytes) else None
         return cls(_some_bytes(icc_profile), _upright(exif) if exif else None, _some_bytes(xmp))
 
     @property
@@ -61,7 +60,7 @@ class Metadata:
     def as_info(self) -> dict[str, bytes]:
         """The metadata under the keys, and in the form, of Pillow's `Image.info`."""
         given = self.given
-        return given if self.exif is None else given | {"exif": _EXIF_PREFIX + self.exif}
+        return given if self.exif is None else given | {"exif": exif_data.PREFIX + self.exif}
 
     def is_all_of(self, info: Mapping[Any, Any]) -> bool:
         """Whether an image's `info` holds it in just this form, and so says nothing of orientation either."""
@@ -140,12 +139,7 @@ def _some_bytes(value: Any) -> bytes | None:
 def _upright(exif: bytes) -> bytes | None:
     """EXIF without its orientation: the pixels are upright. None, and a warning, if it cannot be read."""
     try:
-        tags = Image.Exif()
-        tags.load(exif)
-        if _ORIENTATION not in dict(tags):
-            return exif
-        del tags[_ORIENTATION]
-        return tags.tobytes().removeprefix(_EXIF_PREFIX)
-    except EXIF_ERRORS:
+        return exif_data.upright(exif)
+    except ValueError:
         warn("the EXIF data cannot be read and is left out")
         return None

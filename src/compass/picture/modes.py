@@ -61,6 +61,7 @@ def to_codable(image: Image.Image, own: bool = False) -> Image.Image:
 
 def _upright(image: Image.Image, own: bool) -> Image.Image:
     """The image with its EXIF orientation applied, and all metadata in `info`."""
+    image = _with_readable_exif(image, own)
     exif = image.info.get("exif") or exif_of_tags(image)
     if exif == image.info.get("exif") and _stands(image) and Metadata.of(image).is_all_of(image.info):
         return image
@@ -71,6 +72,16 @@ def _upright(image: Image.Image, own: bool) -> Image.Image:
         upright.info["exif"] = exif
     replace_info(upright.info, Metadata.of(upright))
     return upright
+
+
+def _with_readable_exif(image: Image.Image, own: bool) -> Image.Image:
+    """The image without EXIF that Pillow might fail at, or take much memory for; warns of it."""
+    exif = image.info.get("exif")
+    if exif is None or (isinstance(exif, bytes) and Metadata.checked(exif=exif).exif is not None):
+        return image
+    without = image if own else Image.Image.copy(image)
+    del without.info["exif"]
+    return without
 
 
 def _stands(image: Image.Image) -> bool:
