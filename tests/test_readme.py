@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import PARROTS, ROOT
+from tests.man_page import PAGE, page
 
 README = (ROOT / "README.md").read_text()
 SHELL_BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.S)
@@ -79,3 +80,7 @@ PAGES += sorted(page.relative_to(ROOT) for page in ROOT.glob("docs/*/*.md"))
 def test_links_of_every_page_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / page).read_text()):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_the_manual_page_is_of_this_command():
+    assert PAGE.read_text() == page(), "python -m tests.man_page writes it"
