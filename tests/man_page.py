@@ -12,8 +12,8 @@ import compass
 from compass.cli import app
 
 PAGE = Path(__file__).parents[1] / "docs" / "compass.1"
-EXIT = """0 if all went well, 1 for anything wrong with the input, said in one sentence on standard error, 2 for wrong usage.
-After 1 there is no output, and no half of one."""
+EXIT = """0 if all went well, 1 for anything wrong with the input, said in one sentence on standard error, 2
+for wrong usage. After 1 there is no output, and no half of one."""
 FILES = {
     "$COMPASS_MODELS": "folders and files where models are looked for, besides the user's own and those of the package",
 }
