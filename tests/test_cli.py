@@ -6,8 +6,10 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -382,3 +384,26 @@ def test_plugins_are_not_loaded_for_one_file(tiny_model_path, tmp_path, monkeypa
     monkeypatch.setattr(Image, "init", lambda: pytest.fail("all plugins are loaded"))
     assert compass("encode", "a.png", "a.cmps", "--model", tiny_model_path, cwd=tmp_path).returncode == 0
     assert compass("decode", "a.cmps", "b.png", "--model", tiny_model_path, cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_all_jobs_and_begins_no_other(told, tmp_path):
+    """Ctrl-C reaches all processes of a terminal, SIGTERM the first one alone."""
+    names = [f"{i}.png" for i in range(12)]
+    images(tmp_path / "in", " ".join(names))
+    command = [sys.executable, "-m", "compass", "encode", "in", "--out-dir", "out", "-e", "9", "--jobs", "2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True)
+    out = tmp_path / "out"
+    while process.poll() is None and not (out.is_dir() and any(out.glob("*.cmps"))):
+        time.sleep(0.05)
+    if told == signal.SIGINT:
+        os.killpg(process.pid, told)
+    else:
+        process.send_signal(told)
+    _, said = process.communicate()
+    assert process.returncode == (130 if told == signal.SIGINT else 128 + told)
+    assert b"Traceback" not in said
+    written = list(out.iterdir())
+    assert 0 < len(written) < len(names) - 2
+    assert all(path.suffix == ".cmps" for path in written)

@@ -278,3 +278,11 @@ def test_released_models_decode():
         with Image.open(CONFORMANCE / entry["pixels"]) as pixels:
             decoded = np.asarray(compass.decode((CONFORMANCE / entry["file"]).read_bytes())).astype(int)
             assert np.abs(decoded - np.asarray(pixels)).max() <= 1
+
+
+def test_a_model_that_cannot_be_opened_is_not_called_missing(tmp_path, monkeypatch):
+    path = tmp_path / "closed.model"
+    path.mkdir()  # what the system refuses to read as a file, even to root
+    monkeypatch.setattr(store, "_registered", [path])
+    with pytest.raises(ModelError, match=r"which is not installed, or cannot be read: .*closed.model cannot be read"):
+        store.load_for(b"\1\2\3\4")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import struct
+import warnings
+import zlib
 
 import numpy as np
 import pytest
@@ -215,3 +218,57 @@ def test_bytes_of_a_picture_from_standard_input(parrots, tiny_model_path, tmp_pa
             assert Image.open(io.BytesIO(result.stdout)).size == (80, 60)
         else:
             assert coded.stdout.startswith(result.stdout)
+
+
+def png_with_transparent_colour(bits, kind, rows, transparent):
+    """A PNG of 32x32 whose rows are bytes as the file has them."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", 32, 32, bits, kind, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = (b"IHDR", header), (b"tRNS", transparent), (b"IDAT", data), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in chunks)
+
+
+@pytest.mark.parametrize(
+    ("bits", "left", "right", "transparent"),
+    [
+        (1, b"\xff\xff", b"\0\0", 1),
+        (2, b"\xaa" * 4, b"\x55" * 4, 2),
+        (4, b"\x77" * 8, b"\xcc" * 8, 7),
+        (8, b"\x77" * 16, b"\xcc" * 16, 0x77),
+        (16, b"\x77\x01" * 16, b"\x77\xcc" * 16, 0x7701),
+    ],
+)
+def test_a_transparent_grey_of_any_depth(bits, left, right, transparent, tmp_path):
+    (tmp_path / "x.png").write_bytes(
+        png_with_transparent_colour(bits, 0, [left + right] * 32, struct.pack(">H", transparent))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of 16 bits
+        image = read_image(tmp_path / "x.png")
+    assert image.mode == "LA"
+    alpha = np.asarray(image.getchannel("A"))
+    assert (alpha[:, :16] == 0).all()
+    assert (alpha[:, 16:] == 255).all()
+
+
+def test_a_transparent_colour_of_16_bits_is_left_out_with_a_warning(tmp_path):
+    rows = [b"\xff\xff\x80\x10\x20\x30" * 32] * 32
+    data = png_with_transparent_colour(16, 2, rows, b"\xff\xff\x80\x10\x20\x30")
+    (tmp_path / "x.png").write_bytes(data)
+    with pytest.warns(UserWarning, match="transparent colour of the image has 16 bits") as caught:
+        assert read_image(tmp_path / "x.png").mode == "RGB"
+    assert len(caught) == 2  # the other is of the pixels
+
+
+@pytest.mark.parametrize("smaller", [False, True])
+def test_views_of_an_image_are_said_but_previews_are_not(smaller, parrots, tmp_path):
+    other = parrots.resize((80, 60)) if smaller else parrots.rotate(180)
+    parrots.save(tmp_path / "x.mpo", save_all=True, append_images=[other])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert read_image(tmp_path / "x.mpo").size == parrots.size
+    assert [str(w.message) for w in caught] == ([] if smaller else ["the first of 2 views is coded"])

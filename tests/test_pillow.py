@@ -221,3 +221,15 @@ def test_what_cannot_be_saved(path, parrots, tmp_path):
     with pytest.raises(OSError, match="quality 9 is outside 0 to 6"):
         parrots.save(tmp_path / "b.cmps", quality=9, model="tiny")
     assert not (tmp_path / "b.cmps").exists()
+
+
+def test_exif_is_that_of_the_layer(parrots, tiny_model_path, tmp_path):
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    parrots.save(tmp_path / "x.cmps", exif=exif, model=tiny_model_path, scales=[0.1, 0.2], quality=1)
+    with Image.open(tmp_path / "x.cmps") as image:
+        found = []
+        for frame in (1, 0, 1):
+            image.seek(frame)
+            found.append(image.getexif().get(0x010F))
+    assert found == [None, "maker", None]

@@ -270,7 +270,7 @@ def main() -> None:
     except ModelNotFoundError as error:
         typer.echo(f"compass: {error}: {HINT}", err=True)
         sys.exit(1)
-    except (CompassError, CutFileWarning) as error:
+    except (CompassError, Warning) as error:  # the latter where Python is told to take warnings for errors
         typer.echo(f"compass: {error}", err=True)
         sys.exit(1)
     except OSError as error:  # of standard output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import signal
 import sys
@@ -169,8 +170,8 @@ def _results(
         return
     from compass.evaluation.pool import process_pool
 
-    with process_pool(jobs, end_cleanly) as pool:
-        futures = [pool.submit(attempt, pair) for pair in pairs]
+    with process_pool(jobs, _end_when_told) as pool:
+        futures = [pool.submit(_or_end, attempt, pair) for pair in pairs]
         try:
             for pair, future in zip(pairs, futures, strict=True):
                 try:
@@ -178,8 +179,24 @@ def _results(
                 except BrokenProcessPool:  # of one that was killed, say for want of memory; nothing more is done
                     yield _Said([f"{pair[0]}: not done, since a process was killed"], failed=True)
         except BaseException:
+            for process in multiprocessing.active_children():
+                process.terminate()  # a pool would end what it has begun, and begin what is next
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _or_end(attempt: Callable[[tuple[Path, Path]], _Said], pair: tuple[Path, Path]) -> _Said:
+    """In a process of a pool, which goes on after SystemExit: ends it once what is half-written is taken away."""
+    try:
+        return attempt(pair)
+    except SystemExit:
+        os._exit(1)
+
+
+def _end_when_told() -> None:
+    """Ctrl-C goes to all processes of a terminal; those of a pool wait for the first one to end them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_cleanly()
 
 
 def end_cleanly() -> None:

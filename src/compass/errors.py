@@ -26,6 +26,10 @@ class ModelError(CompassError):
     """A model file that is missing, damaged, or not the one that a bitstream needs."""
 
 
+class ModelFileError(ModelError):
+    """A model file that the system does not let this program read."""
+
+
 class ModelNotFoundError(ModelError):
     """A bitstream needs a model that is not installed; `model_hash` names it."""
 

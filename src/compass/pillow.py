@@ -11,7 +11,8 @@
 
 `Image.thumbnail` calls `draft` by itself, with twice the size that was asked for: what is reduced by two looks better.
 Tools that know nothing of layers find them as frames, the largest first. `Image.verify` checks the bytes of all layers.
-`save` takes what `compass.encode` does, and icc_profile, exif and xmp.
+As other images of several frames, one keeps its file open until it is closed, for layers that are chosen later: use
+`with`, or `close`. `save` takes what `compass.encode` does, and icc_profile, exif and xmp.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class CompassImageFile(ImageFile.ImageFile):
     def _choose(self, layer: int) -> None:
         self._layer = layer
         self._size = self.layer_sizes[layer]
+        self._exif = None  # what `getexif` keeps
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CutFileWarning)  # if the layer is cut too, `load` says so
             try:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from compass.bitstream.container import HASH_BYTES
-from compass.errors import ModelError
+from compass.errors import ModelError, ModelFileError
 from compass.files import atomic_writer
 
 MANIFEST = "model.json"
@@ -201,7 +201,7 @@ class ModelFile:
         except ModelError as error:
             raise ModelError(f"{self.path} cannot be used: {error}") from None
         except OSError as error:
-            raise ModelError(f"{self.path} cannot be read: {error.strerror or error}") from None
+            raise ModelFileError(f"{self.path} cannot be read: {error.strerror or error}") from None
         except zipfile.BadZipFile:
             raise ModelError(f"{self.path} is not a model file, or is cut off or damaged") from None
         except ValueError as error:

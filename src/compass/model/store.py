@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from compass.errors import ModelError, ModelNotFoundError
+from compass.errors import ModelError, ModelFileError, ModelNotFoundError
 from compass.files import read_bytes, write_bytes
 from compass.model.file import Manifest, ModelFile
 from compass.model.model import Model
@@ -116,7 +116,11 @@ def load_for(model_hash: bytes, name: str | os.PathLike[str] | None = None, thre
         return model
     entry = find_hash(model_hash)
     if entry is None:
-        raise ModelNotFoundError(model_hash)
+        missing = ModelNotFoundError(model_hash)
+        for problem in search():
+            if isinstance(problem, ModelFileError):  # it may have been this one
+                raise ModelError(f"{missing}, or cannot be read: {problem}")
+        raise missing
     return _loaded(entry.path, threads)
 
 

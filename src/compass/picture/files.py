@@ -12,7 +12,7 @@ from compass.errors import InputError
 from compass.files import STANDARD, atomic_writer, read_bytes, write_bytes
 from compass.picture.colour import check_png_colours, profile_space, to_srgb
 from compass.picture.metadata import EXIF_ERRORS, Metadata
-from compass.picture.modes import to_codable, warn_of_lost_bits, warn_of_lost_frames
+from compass.picture.modes import scale_transparency, to_codable, warn_of_lost_bits, warn_of_lost_frames
 
 _WRITTEN = {
     ".png": "PNG",
@@ -61,6 +61,7 @@ def _read(source: Path | IO[bytes], name: str) -> Image.Image:
         with Image.open(source) as image:
             check_png_colours(image)
             warn_of_lost_bits(image)
+            scale_transparency(image)
             image.load()
             codable = to_codable(image, own=True)
         if not isinstance(source, Path):

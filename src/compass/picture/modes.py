@@ -28,6 +28,7 @@ _CONVERTED = {
 }
 _BY_PROFILE = ("CMYK", "LAB")
 _ONE_IMAGE = ("COMPASS", "ICNS", "ICO", "MPO", "PSD")  # formats whose frames are parts or views of one image
+_LEVELS = {"L;2": 4, "L;4": 16}  # of grey, by Pillow's name for how the pixels of a file lie
 _LOST_BITS = "the image has 16 bits a channel and is coded with 8"
 
 
@@ -98,11 +99,35 @@ def warn_of_lost_bits(image: Image.Image) -> None:
         warn(_LOST_BITS)
 
 
+def scale_transparency(image: Image.Image) -> None:
+    """Brings the transparent colour in `info`, of a file's own depth, to the 8 bits that pixels will have.
+
+    While the pixels have not been loaded: afterwards the depth is forgotten. Warns of one that 8 bits cannot tell from
+    others.
+    """
+    transparent = image.info.get("transparency")
+    tiles = getattr(image, "tile", [])
+    if transparent is None or image.format != "PNG" or not tiles:
+        return
+    kind = tiles[0][3]
+    if isinstance(transparent, int) and kind in _LEVELS:
+        image.info["transparency"] = transparent * 255 // (_LEVELS[kind] - 1)
+    elif isinstance(transparent, tuple) and ";16" in str(kind):
+        del image.info["transparency"]
+        warn("the transparent colour of the image has 16 bits and is left out")
+
+
 def warn_of_lost_frames(source: Path | IO[bytes]) -> None:
     """Warns if an image file, which has been read once, holds more than the image that is shown first."""
     try:
         with Image.open(source) as image:
-            frames = 1 if image.format in _ONE_IMAGE else getattr(image, "n_frames", 1)
+            frames, first = getattr(image, "n_frames", 1), image.size
+            if image.format == "MPO" and frames > 1:
+                image.seek(1)
+                if image.size == first:  # a preview would be smaller
+                    warn(f"the first of {frames} views is coded")
+            if image.format in _ONE_IMAGE:
+                return
     except Exception:  # to count them all are looked at; what is wrong with the others does not matter
         return
     if frames > 1:
