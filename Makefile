@@ -15,7 +15,7 @@ PEERS := $(filter-out %/compass.json %/single-compass.json,$(wildcard results/ko
 # In place of Urban100 and CLIC 2021, which are not at hand: a folder of other pictures.
 STAND_IN ?= valid
 
-.PHONY: demo test test-fast check-lowest lint types check bench results clean
+.PHONY: demo test test-fast check-lowest lint types check bench effort results clean
 
 demo: $(RUN)/ready
 	@mkdir -p build
@@ -49,6 +49,15 @@ check: lint types test
 # Processor time and memory by stage and size; nothing else should run.
 bench: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/product/bench.py
+
+# What effort brings: hours, and so apart from the rest.
+effort: $(DEV)/ready
+	for effort in 2 5 7 9; do \
+	  $(DEV)/bin/compass evaluate $(KODAK) --codec compass-effort-$$effort --qualities 1,2,3,4 --force --processes 2 \
+	    --out results/kodak/compass-effort-$$effort.json || exit 1; done
+	$(DEV)/bin/compass evaluate $(KODAK) --codec single-compass-effort-7 --qualities 1,2,3,4 --force --processes 2 \
+	  --out results/kodak/single-compass-effort-7.json
+	$(DEV)/bin/python benchmarks/product/effort.py examples/kodim23.png
 
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures, STAND_IN one
 # of any others.

@@ -95,6 +95,15 @@ def check_shapes(outcome: Outcome) -> None:
     assert rows["3 layers"]["file_bytes"] == rows["3 layers"]["header_bytes"] + sum(rows["3 layers"]["payload_bytes"])
 
 
+def check_effort(outcome: Outcome) -> None:
+    figures = outcome.json("out.json")
+    assert [row["effort"] for row in figures["efforts"]] == list(range(1, 10))
+    assert all(row["seconds"] > 0 and row["peak_mb"] > 1 and row["bytes"] > 40 for row in figures["efforts"])
+    assert len(figures["region"]["plain"]) == len(figures["region"]["with_region"]) == 4
+    with Image.open(outcome.folder / "region.jpg") as image:
+        assert image.size == (2 * 48, 36)
+
+
 def check_drift(outcome: Outcome) -> None:
     five, eleven = outcome.json("out.json")["chains"]
     assert (five["ratio"], eleven["ratio"]) == (1.5, 1.0)
@@ -143,7 +152,7 @@ def check_fuzzing(outcome: Outcome) -> None:
 
 def check_results(outcome: Outcome) -> None:
     """The committed files of results make the committed README.md of results."""
-    for name in ("README.md", "kodak.svg", "base.svg"):
+    for name in ("README.md", "kodak.svg", "base.svg", "effort.svg"):
         assert outcome.text(f"out/{name}") == (ROOT / "results" / name).read_text()
     readme = outcome.text("README.md")
     assert readme.startswith("Before\n<!-- figures: made by benchmarks/product/report.py -->\n\n| what | measured |\n")
@@ -231,6 +240,8 @@ PROGRAMS = [
          needs_torch, slow),
         ("product/shapes.py", f"small/small.png {MODEL} --out out.json", check_shapes, slow),
         ("product/drift.py", f"large/a.png {MODEL} --out out.json", check_drift),
+        ("product/effort.py",
+         f"small/small.png --region 8,8,16,16 --picture region.jpg {MODEL} --out out.json", check_effort, slow),
         ("product/layers.py", f"small --processes 1 {MODEL} --out out.json", check_layers),
         ("product/montage.py", f"small/small.png {MODEL} --out out.jpg", check_montage),
         ("product/robustness.py", f"small/small.png --every 50 --odd 6 --kills 1 --wide 160x120 {MODEL} --out out.md",

@@ -114,3 +114,35 @@ class Shapes(TypedDict):
     command: str
     model: str
     rows: list[Shape]
+
+
+class Effort(TypedDict):
+    """Encoding one image with some effort, as a process."""
+
+    effort: int
+    seconds: float
+    peak_mb: int
+    bytes: int
+    psnr: float
+
+
+class Region(TypedDict):
+    """Files of one image without and with a region of interest: bytes, and PSNR inside of it."""
+
+    box: list[int]  # left, top, width, height
+    effort: int
+    plain: list[tuple[int, float]]
+    with_region: list[tuple[int, float]]
+    bd_rate: float
+    same_bytes: list[float]  # of a plain file as large as one with the region; PSNR inside of it, and of the other
+
+
+class Efforts(TypedDict):
+    """results/effort.json."""
+
+    command: str
+    model: ModelRecord
+    picture: str
+    quality: float
+    region: Region
+    efforts: list[Effort]

@@ -11,16 +11,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+from compass.codec.refine import MAX_EFFORT
 from compass.errors import InputError
+from compass.evaluation.bdrate import bd_rate
 from compass.evaluation.document import Section, Table, percent, to_markdown
-from compass.evaluation.results import Result, read_results, same_scales
+from compass.evaluation.results import Points, Result, read_results, same_scales
 from compass.files import write_bytes
 from options import RESULTS, ROOT
 from records import Shapes, Speed
+from report_effort import AtEffort, effort_section, plot_effort, seconds_of_images
 from report_grid import many_layers_section
 from report_inside import exactness_section, layers_section, predictors_section, shapes_section, speed_section
 from report_rates import (
     ANCHOR,
+    QUALITIES,
     Summary,
     base_section,
     bd_section,
@@ -30,6 +34,7 @@ from report_rates import (
     summarise,
 )  # fmt: skip
 
+SHVC = "shvc-3layer-2x-best"
 CARD = ROOT / "docs" / "development" / "models" / "fast.json"
 BEGIN, END = "<!-- figures: made by benchmarks/product/report.py -->", "<!-- end of figures -->"
 _FIGURES = re.compile(rf"<!-- figures: made by [^>]* -->.*?{END}", re.DOTALL)
@@ -64,6 +69,17 @@ class Inputs:
         paths = sorted((self.folder / "recorded").glob("*.json"))
         return dict(zip([path.stem for path in paths], read_results(paths), strict=True))
 
+    def efforts(self) -> dict[int, AtEffort]:
+        """Three layers, and the largest alone where it was measured, by effort."""
+        found = {}
+        for effort in range(1, MAX_EFFORT + 1):
+            name = "compass" if effort == 1 else f"compass-effort-{effort}"
+            three, single = f"kodak/{name}.json", f"kodak/single-{name}.json"
+            if (self.folder / three).exists():
+                alone = self.result(single) if (self.folder / single).exists() else None
+                found[effort] = AtEffort(self.result(three), *seconds_of_images(self.load(three)), alone)
+        return found
+
     def bases(self) -> dict[str, Result]:
         """Base codecs alone, of the models that were measured."""
         files = {name: f"kodak/single-{name}.json" for name in ("compass", "mean-scale", "factorized")}
@@ -90,10 +106,13 @@ def main() -> None:
 
     plot_layers(layered, alone, published, peers, options.out / "kodak.svg")
     plot_base(bases, published, options.out / "base.svg")
+    efforts = inputs.efforts()
+    plot_effort(efforts, options.out / "effort.svg")
     sections = [
         kodak_section(three, single),
         bd_section(summary, published, peers),
         base_section(bases, commands, published, small),
+        effort_section(efforts, published[ANCHOR].final, peers[SHVC].final, inputs.load("effort.json")),
         *inside_sections(inputs),
     ]
     introduction = (
@@ -101,7 +120,7 @@ def main() -> None:
         "rates are those of real files, PSNR is RGB, of 8-bit images, averaged over the images."
     )
     write_bytes(to_markdown("Results", sections, introduction).encode(), options.out / "README.md")
-    update_readme(options.readme, figures(summary, three, inputs))
+    update_readme(options.readme, figures(summary, three, inputs, efforts, published[ANCHOR].final))
     update_card(options.card, three, single)
 
 
@@ -118,7 +137,9 @@ def inside_sections(inputs: Inputs) -> list[Section]:
     ]
 
 
-def figures(summary: Summary, three: dict[str, Any], inputs: Inputs) -> Table:
+def figures(
+    summary: Summary, three: dict[str, Any], inputs: Inputs, efforts: dict[int, AtEffort], anchor: Points
+) -> Table:
     """What README.md shows."""
     q3 = next(mean for mean in three["means"] if mean["quality"] == 3)["layers"]
     exact = inputs.load("exact.json")
@@ -132,6 +153,9 @@ def figures(summary: Summary, three: dict[str, Any], inputs: Inputs) -> Table:
     base = next(row["kmac_per_pixel"] for row in decoders if row["layer"] == "base")
     enhancement = next(row["kmac_per_pixel"] for row in decoders if row.get("ratio") == 2)
     model = next(row["bytes"] for row in speed["models"] if row["name"] == "fast")
+    top = max(efforts)
+    points = efforts[top].three.points(-1, QUALITIES)
+    saved, tried = bd_rate(efforts[1].three.points(-1, QUALITIES), points), bd_rate(anchor, points)
     rows = [
         ["Kodak at quality 3: bytes up to the layers at 1/4, 1/2, 1",
          ", ".join(f"{x['accumulated_bytes']:.0f}" for x in q3)],
@@ -140,6 +164,7 @@ def figures(summary: Summary, three: dict[str, Any], inputs: Inputs) -> Table:
         ["three layers, all bytes, against a single layer of the same codec", bd(summary.three_to_single)],
         ["single layer against the published mean-scale hyperprior", bd(summary.single)],
         ["three layers, all bytes, against the same", bd(summary.three)],
+        [f"three layers at effort {top}: against effort 1, and against the same", f"{percent(saved)}, {bd(tried)}"],
         ["layers that a fresh process decodes to other pixels than the encoder's",
          f"{differ} of {len(exact['decodings']) * exact['layers']}"],
         ["header of a three-layer file", f"{three_layers['header_bytes']} bytes"],
