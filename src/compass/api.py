@@ -52,7 +52,8 @@ def encode(
     effort: 1, the fastest, to 9: how hard fewer bytes and a better image are searched for. Decoding stays as it is.
     roi: the region of interest, (left, upper, right, lower) or a mask of the image's size, white where it is; it takes
     an effort of 2 or more. roi_weight: how many times as much the squared error counts there.
-    progress: is told what part of the work is done, from 0 to 1, where the effort is above 1.
+    progress: is told what part of the work is done, from 0 to 1, where the effort is above 1; for a target it begins
+    anew with every trial.
     Raises InputError on anything that cannot be coded, ModelError if there is no such model.
     """
     if sum(x is not None for x in (quality, target_size, target_psnr)) > 1:

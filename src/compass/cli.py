@@ -112,7 +112,7 @@ def encode(
     }
     if roi is not None:
         options |= region(roi)
-    shown = effort > 1 and not planned.batch
+    shown = effort > 1 and not planned.batch and parsed_target is None and target_psnr is None
     run(partial(_encode_file, options, shown, force), planned, jobs, force)
 
 
