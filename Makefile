@@ -3,7 +3,7 @@ PYTHON ?= python3
 RUN := .venv/run
 DEV := .venv/dev
 LOWEST := .venv/lowest
-LOWEST_TESTS := entropy container codec format conformance layered_file tiles pictures colour metadata models hostile_models cli pillow files
+LOWEST_TESTS := entropy container codec effort format conformance layered_file tiles pictures colour metadata models hostile_models cli pillow files
 # Processes of the tests, with one thread each.
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -n $(JOBS)

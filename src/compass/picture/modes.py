@@ -28,7 +28,7 @@ _CONVERTED = {
 }
 _BY_PROFILE = ("CMYK", "LAB")
 _ONE_IMAGE = ("COMPASS", "ICNS", "ICO", "MPO", "PSD")  # formats whose frames are parts or views of one image
-_LEVELS = {"L;2": 4, "L;4": 16}  # of grey, by Pillow's name for how the pixels of a file lie
+_LEVELS = {"1": 2, "L;2": 4, "L;4": 16}  # of grey, by Pillow's name for how the pixels of a file lie
 _LOST_BITS = "the image has 16 bits a channel and is coded with 8"
 
 
@@ -111,7 +111,7 @@ def scale_transparency(image: Image.Image) -> None:
         return
     kind = tiles[0][3]
     if isinstance(transparent, int) and kind in _LEVELS:
-        image.info["transparency"] = transparent * 255 // (_LEVELS[kind] - 1)
+        image.info["transparency"] = min(255, transparent * 255 // (_LEVELS[kind] - 1))  # 1 bit: newer Pillows scale
     elif isinstance(transparent, tuple) and ";16" in str(kind):
         del image.info["transparency"]
         warn("the transparent colour of the image has 16 bits and is left out")
