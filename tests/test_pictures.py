@@ -259,7 +259,7 @@ def test_a_transparent_colour_of_16_bits_is_left_out_with_a_warning(tmp_path):
     rows = [b"\xff\xff\x80\x10\x20\x30" * 32] * 32
     data = png_with_transparent_colour(16, 2, rows, b"\xff\xff\x80\x10\x20\x30")
     (tmp_path / "x.png").write_bytes(data)
-    with pytest.warns(UserWarning) as caught:
+    with pytest.warns(UserWarning, match="has 16 bits") as caught:
         assert read_image(tmp_path / "x.png").mode == "RGB"
     assert sorted(str(w.message).split(" has 16 bits")[0] for w in caught) == [
         "the image",
