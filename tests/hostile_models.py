@@ -22,6 +22,7 @@ from typing import Any
 
 from compass.model.file import Manifest, Member, ModelFile, digest, write_model
 from compass.model.predictor import SEPARABLE_OUTPUTS
+from compass.model.protobuf import written
 
 TINY = Path(__file__).parent.parent / "conformance" / "tiny.model"
 BIN, DESCRIPTION = "decoder/base/entropy.bin", "decoder/base/entropy.json"
@@ -32,25 +33,9 @@ Writer = Callable[[Path], None]
 # Protocol buffers and ONNX, as far as hostile graphs need them
 
 
-def varint(value: int) -> bytes:
-    value &= (1 << 64) - 1
-    out = bytearray()
-    while value >= 0x80:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*out, value))
-
-
 def message(*fields: tuple[int, int | str | bytes]) -> bytes:
-    """Fields by number: integers as varints, all else with its length."""
-    out = b""
-    for number, value in fields:
-        if isinstance(value, int):
-            out += varint(number << 3) + varint(value)
-        else:
-            content = value.encode() if isinstance(value, str) else value
-            out += varint(number << 3 | 2) + varint(len(content)) + content
-    return out
+    """Fields by number."""
+    return b"".join(written(*field) for field in fields)
 
 
 def graph(
@@ -330,7 +315,7 @@ def measure(path: Path) -> dict[str, Any]:
     _, status, usage = os.wait4(process.pid, 0)
     return {
         "exit_code": os.waitstatus_to_exitcode(status),
-        "message": message.strip().replace(str(path.parent), "..."),
+        "message": message.strip().replace(str(path.parent), "...").replace(f"{source.parent}{os.sep}", ""),
         "seconds": round(time.perf_counter() - started, 2),
         "processor_seconds": round(usage.ru_utime + usage.ru_stime, 2),
         "peak_MB": round(usage.ru_maxrss / 1024),

@@ -13,24 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compass.errors import ModelError
+from compass.model import onnx_fields as onnx
 from compass.model.graph import check_graph
-from compass.model.protobuf import fields, message, numbers, written
+from compass.model.protobuf import Field, fields, message, numbers, written
 
 OUTPUTS = ("error", "gradient")
 _LATENT, _IMAGE = "y", "x"
 _FIRST = -(1 << 63)  # where a slice ends that runs backwards through the first element
-_FLOAT, _INT64 = 1, 7  # TensorProto.DataType
-
-# Numbers of the fields that matter, by message of onnx.proto.
-_MODEL_GRAPH = 7
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 1, 5, 11, 12
-_NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE = 1, 2, 4, 5
-_ATTRIBUTE_NAME, _ATTRIBUTE_INT, _ATTRIBUTE_TEXT, _ATTRIBUTE_TENSOR = 1, 3, 4, 5
-_ATTRIBUTE_INTS, _ATTRIBUTE_TYPE = 8, 20
-_OF_INT, _OF_TENSOR, _OF_INTS = 2, 4, 7  # AttributeProto.AttributeType
-_TENSOR_SIDE, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_RAW = 1, 2, 8, 9
-_VALUE_NAME, _VALUE_TYPE, _TYPE_TENSOR, _TENSOR_ELEMENT = 1, 2, 1, 1
-
 Attribute = int | bytes | list[int]
 
 
@@ -57,11 +46,11 @@ def with_gradient(graph: bytes, name: str) -> bytes:
         backward.add("Identity", [backward.gradients[_LATENT]], OUTPUTS[1])
     except (KeyError, ValueError) as error:
         raise ModelError(f"the model's {name} has no known gradient: {error}") from None
-    kept = b"".join(written(n, bytes(v) if isinstance(v, memoryview) else v) for n, v in content if n != _GRAPH_OUTPUT)
+    kept = b"".join(written(*field) for field in content if field.number != onnx.GRAPH_OUTPUT)
     kept += b"".join(backward.written)
-    kept += b"".join(written(_GRAPH_INPUT, _value(tensor)) for tensor in ("target", "weight"))
-    kept += b"".join(written(_GRAPH_OUTPUT, _value(tensor)) for tensor in OUTPUTS)
-    return before + written(_MODEL_GRAPH, kept) + after
+    kept += b"".join(written(onnx.GRAPH_INPUT, _value(tensor)) for tensor in ("target", "weight"))
+    kept += b"".join(written(onnx.GRAPH_OUTPUT, _value(tensor)) for tensor in OUTPUTS)
+    return before + written(onnx.MODEL_GRAPH, kept) + after
 
 
 class _Node(NamedTuple):
@@ -79,7 +68,7 @@ class _Backward:
         self.written: list[bytes] = []  # nodes, as fields of a graph
         self.gradients: dict[str, str] = {}  # of the tensors that have been reached: names of their derivatives
         self.sides = dict(sides)
-        self._makers = {output: node for node in nodes for output in node.outputs}
+        self.makers = {output: node for node in nodes for output in node.outputs}
         self._dependent = {_LATENT}
         for node in nodes:
             if self._dependent & set(node.inputs):
@@ -95,18 +84,18 @@ class _Backward:
 
     def constant(self, value: NDArray[np.int64] | NDArray[np.float32]) -> str:
         """Appends an array; returns its name."""
-        tensor = b"".join(written(_TENSOR_SIDE, side) for side in value.shape)
-        tensor += written(_TENSOR_TYPE, _FLOAT if value.dtype == np.float32 else _INT64)
-        tensor += written(_TENSOR_RAW, value.astype(value.dtype.newbyteorder("<")).tobytes())
-        named = written(_ATTRIBUTE_NAME, "value") + written(_ATTRIBUTE_TENSOR, tensor)
-        return self._append("Constant", [], [named + written(_ATTRIBUTE_TYPE, _OF_TENSOR)], None)
+        tensor = b"".join(written(onnx.TENSOR_SIDE, side) for side in value.shape)
+        tensor += written(onnx.TENSOR_TYPE, onnx.FLOAT if value.dtype == np.float32 else onnx.INT64)
+        tensor += written(onnx.TENSOR_RAW, value.astype(value.dtype.newbyteorder("<")).tobytes())
+        named = written(onnx.ATTRIBUTE_NAME, "value") + written(onnx.ATTRIBUTE_TENSOR, tensor)
+        return self._append("Constant", [], [named + written(onnx.ATTRIBUTE_TYPE, onnx.OF_TENSOR)], None)
 
     def _append(self, operator: str, inputs: Sequence[str], attributes: Sequence[bytes], output: str | None) -> str:
         output = output or f"gradient.{len(self.written)}"
-        node = b"".join(written(_NODE_INPUT, tensor) for tensor in inputs)
-        node += written(_NODE_OUTPUT, output) + written(_NODE_OPERATOR, operator)
-        node += b"".join(written(_NODE_ATTRIBUTE, attribute) for attribute in attributes)
-        self.written.append(written(_GRAPH_NODE, node))
+        node = b"".join(written(onnx.NODE_INPUT, tensor) for tensor in inputs)
+        node += written(onnx.NODE_OUTPUT, output) + written(onnx.NODE_OPERATOR, operator)
+        node += b"".join(written(onnx.NODE_ATTRIBUTE, attribute) for attribute in attributes)
+        self.written.append(written(onnx.GRAPH_NODE, node))
         return output
 
     def pass_on(self, tensor: str, gradient: str) -> None:
@@ -118,10 +107,6 @@ class _Backward:
     def depends(self, tensor: str) -> bool:
         """Whether a tensor depends on the latent."""
         return tensor in self._dependent
-
-    def maker(self, tensor: str) -> _Node:
-        """The node that yields a tensor. Raises KeyError if none does."""
-        return self._makers[tensor]
 
     def through(self, node: _Node) -> None:
         """Passes the derivatives of a node's output on to its inputs. Raises KeyError or ValueError if it cannot."""
@@ -195,7 +180,7 @@ def _shuffle(backward: _Backward, node: _Node, outward: str) -> Iterator[tuple[s
     block = node.attributes.get("blocksize")
     if node.attributes.get("mode") != b"CRD" or not isinstance(block, int):
         raise ValueError("DepthToSpace with another order of channels")
-    channels = backward.sides[backward.maker(node.inputs[0]).inputs[1]] // block**2  # it follows a convolution
+    channels = backward.sides[backward.makers[node.inputs[0]].inputs[1]] // block**2  # it follows a convolution
     order = np.arange(block * block * channels).reshape(block * block, channels).T.ravel()
     apart = backward.add("SpaceToDepth", [outward], blocksize=block)
     yield node.inputs[0], backward.add("Gather", [apart, backward.constant(order)], axis=1)
@@ -220,63 +205,63 @@ def _ints(node: _Node, name: str, default: list[int]) -> list[int]:
     return value
 
 
-def _split(model: memoryview) -> tuple[bytes, list[tuple[int, int | memoryview]], bytes]:
+def _split(model: memoryview) -> tuple[bytes, list[Field], bytes]:
     """The fields of a model before its graph, those of the graph, and the fields after it."""
     around: list[list[bytes]] = [[], []]
-    content: list[tuple[int, int | memoryview]] = []
+    content: list[Field] = []
     for number, value in fields(model):
-        if number == _MODEL_GRAPH:
+        if number == onnx.MODEL_GRAPH:
             content = list(fields(message(value)))
         else:
-            around[bool(content)].append(written(number, bytes(value) if isinstance(value, memoryview) else value))
+            around[bool(content)].append(written(number, value))
     return b"".join(around[0]), content, b"".join(around[1])
 
 
-def _read(graph: Sequence[tuple[int, int | memoryview]]) -> tuple[list[_Node], dict[str, int]]:
+def _read(graph: Sequence[Field]) -> tuple[list[_Node], dict[str, int]]:
     """The nodes of a graph, and the first sides of its weights."""
     nodes, sides = [], {}
     for number, value in graph:
-        if number == _GRAPH_NODE:
+        if number == onnx.GRAPH_NODE:
             nodes.append(_node(message(value)))
-        elif number == _GRAPH_INITIALIZER:
+        elif number == onnx.GRAPH_INITIALIZER:
             shape, name = [], ""
             for part, content in fields(message(value)):
-                if part == _TENSOR_SIDE:
+                if part == onnx.TENSOR_SIDE:
                     shape += [content] if isinstance(content, int) else numbers(content)
-                elif part == _TENSOR_NAME:
+                elif part == onnx.TENSOR_NAME:
                     name = bytes(message(content)).decode()
             sides[name] = shape[0] if shape else 1
     return nodes, sides
 
 
 def _node(data: memoryview) -> _Node:
-    texts: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OUTPUT: [], _NODE_OPERATOR: [""]}
+    texts: dict[int, list[str]] = {onnx.NODE_INPUT: [], onnx.NODE_OUTPUT: [], onnx.NODE_OPERATOR: [""]}
     attributes: dict[str, Attribute] = {}
     for number, value in fields(data):
         if number in texts:
             texts[number].append(bytes(message(value)).decode())
-        elif number == _NODE_ATTRIBUTE:
+        elif number == onnx.NODE_ATTRIBUTE:
             name, ints, found = "", [], None
             for part, content in fields(message(value)):
-                if part == _ATTRIBUTE_NAME:
+                if part == onnx.ATTRIBUTE_NAME:
                     name = bytes(message(content)).decode()
-                elif part == _ATTRIBUTE_INTS:
+                elif part == onnx.ATTRIBUTE_INTS:
                     ints += [content] if isinstance(content, int) else numbers(content)
-                elif part in (_ATTRIBUTE_INT, _ATTRIBUTE_TEXT):
+                elif part in (onnx.ATTRIBUTE_INT, onnx.ATTRIBUTE_TEXT):
                     found = content if isinstance(content, int) else bytes(content)
             attributes[name] = ints if found is None else found
-    return _Node(texts[_NODE_OPERATOR][-1], texts[_NODE_INPUT], texts[_NODE_OUTPUT], attributes)
+    return _Node(texts[onnx.NODE_OPERATOR][-1], texts[onnx.NODE_INPUT], texts[onnx.NODE_OUTPUT], attributes)
 
 
 def _attribute(name: str, value: int | Sequence[int]) -> bytes:
     if isinstance(value, int):
-        content, kind = written(_ATTRIBUTE_INT, value), _OF_INT
+        content, kind = written(onnx.ATTRIBUTE_INT, value), onnx.OF_INT
     else:
-        content, kind = b"".join(written(_ATTRIBUTE_INTS, each) for each in value), _OF_INTS
-    return written(_ATTRIBUTE_NAME, name) + content + written(_ATTRIBUTE_TYPE, kind)
+        content, kind = b"".join(written(onnx.ATTRIBUTE_INTS, each) for each in value), onnx.OF_INTS
+    return written(onnx.ATTRIBUTE_NAME, name) + content + written(onnx.ATTRIBUTE_TYPE, kind)
 
 
 def _value(tensor: str) -> bytes:
     """What a graph says of one of its inputs or outputs: a tensor of float32."""
-    kind = written(_TYPE_TENSOR, written(_TENSOR_ELEMENT, _FLOAT))
-    return written(_VALUE_NAME, tensor) + written(_VALUE_TYPE, kind)
+    kind = written(onnx.TYPE_TENSOR, written(onnx.TYPE_ELEMENT, onnx.FLOAT))
+    return written(onnx.VALUE_NAME, tensor) + written(onnx.VALUE_TYPE, kind)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from compass.errors import ModelError
+from compass.model import onnx_fields as onnx
 from compass.model.protobuf import Field, fields, message
 
 OPERATORS = frozenset(
@@ -62,16 +63,6 @@ OPERATORS = frozenset(
     ]
 )
 _MAX_FIELDS = 200_000  # of all messages; the graphs of `paper` have some thousand
-_FLOAT, _HALF = 1, 10  # TensorProto.DataType
-
-# Numbers of the fields that matter, by message.
-_MODEL_GRAPH, _MODEL_OPSETS, _MODEL_OTHERS = 7, 8, (20, 25)  # the last: training information, functions
-_OPSET_DOMAIN = 1
-_GRAPH_NODE, _GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT, _GRAPH_SPARSE = 1, 5, 11, 12, 15
-_NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DOMAIN = 4, 5, 7
-_ATTRIBUTE_TENSOR, _ATTRIBUTE_REFUSED = 5, (6, 10, 11, 22, 23)  # graphs and sparse tensors, one or several; tensors
-_TENSOR_TYPE, _TENSOR_FLOATS, _TENSOR_RAW, _TENSOR_EXTERNAL, _TENSOR_LOCATION = 2, 4, 9, 13, 14
-_VALUE_NAME = 1
 
 
 class Signature(NamedTuple):
@@ -101,11 +92,11 @@ class _Checker:
     def model(self, data: memoryview) -> Signature:
         graphs = []
         for number, value in self._fields(data):
-            if number == _MODEL_GRAPH:
+            if number == onnx.MODEL_GRAPH:
                 graphs.append(message(value))
-            elif number in _MODEL_OTHERS:
+            elif number in onnx.MODEL_OTHERS:
                 raise ValueError("it holds more than a graph")
-            elif number == _MODEL_OPSETS and self._text(value, _OPSET_DOMAIN):
+            elif number == onnx.MODEL_OPSETS and self._text(value, onnx.OPSET_DOMAIN):
                 raise ValueError("it uses operators of another set than ONNX's own")
         if len(graphs) != 1:
             raise ValueError("it is no ONNX graph")
@@ -116,31 +107,31 @@ class _Checker:
         outputs: list[str] = []
         nodes = 0
         for number, value in self._fields(data):
-            if number == _GRAPH_NODE:
+            if number == onnx.GRAPH_NODE:
                 nodes += 1
                 self._node(message(value))
-            elif number == _GRAPH_INITIALIZER:
+            elif number == onnx.GRAPH_INITIALIZER:
                 self._tensor(message(value))
-            elif number == _GRAPH_SPARSE:
+            elif number == onnx.GRAPH_SPARSE:
                 raise ValueError("it holds sparse weights")
-            elif number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
-                (inputs if number == _GRAPH_INPUT else outputs).append(self._text(value, _VALUE_NAME))
+            elif number in (onnx.GRAPH_INPUT, onnx.GRAPH_OUTPUT):
+                (inputs if number == onnx.GRAPH_INPUT else outputs).append(self._text(value, onnx.VALUE_NAME))
         if not nodes or not outputs:
             raise ValueError(f"it has {nodes} nodes and {len(outputs)} outputs")
         return Signature(tuple(inputs), tuple(outputs))
 
     def _node(self, data: memoryview) -> None:
-        operator = self._text(data, _NODE_OPERATOR)
-        if operator not in OPERATORS or self._text(data, _NODE_DOMAIN):
+        operator = self._text(data, onnx.NODE_OPERATOR)
+        if operator not in OPERATORS or self._text(data, onnx.NODE_DOMAIN):
             raise ValueError(f"it uses the operator {operator!r}, which no exported network does")
         for number, value in self._fields(data):
-            if number != _NODE_ATTRIBUTE:
+            if number != onnx.NODE_ATTRIBUTE:
                 continue
             tensors = 0
             for kind, content in self._fields(message(value)):
-                if kind in _ATTRIBUTE_REFUSED:
+                if kind in onnx.ATTRIBUTE_REFUSED:
                     raise ValueError("it holds a graph within a graph")
-                if kind == _ATTRIBUTE_TENSOR:
+                if kind == onnx.ATTRIBUTE_TENSOR:
                     self._tensor(message(content))
                     tensors += 1
             if tensors > 1:  # the runtime would join them
@@ -150,15 +141,15 @@ class _Checker:
         kind = 0
         floats: list[memoryview] = []
         for number, value in self._fields(data):
-            if number in (_TENSOR_EXTERNAL, _TENSOR_LOCATION):
+            if number in (onnx.TENSOR_EXTERNAL, onnx.TENSOR_LOCATION):
                 raise ValueError("it refers to weights in other files")
-            if number == _TENSOR_TYPE:
+            if number == onnx.TENSOR_TYPE:
                 kind = value if isinstance(value, int) else 0
-            elif number in (_TENSOR_FLOATS, _TENSOR_RAW) and isinstance(value, memoryview):
+            elif number in (onnx.TENSOR_FLOATS, onnx.TENSOR_RAW) and isinstance(value, memoryview):
                 floats.append(value)
-        if kind not in (_FLOAT, _HALF):
+        if kind not in (onnx.FLOAT, onnx.HALF):
             return
-        number_type = np.dtype("<f4" if kind == _FLOAT else "<f2")
+        number_type = np.dtype("<f4" if kind == onnx.FLOAT else "<f2")
         if not all(np.isfinite(np.frombuffer(part, number_type)).all() for part in floats):
             raise ValueError("it holds weights that are not finite")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from compass.bitstream.numbers import varint
+
 
 class Field(NamedTuple):
     """One field of a message: its number, and a number or bytes."""
@@ -51,21 +53,12 @@ def numbers(data: memoryview) -> list[int]:
     return found
 
 
-def written(number: int, value: int | bytes | str) -> bytes:
+def written(number: int, value: int | bytes | memoryview | str) -> bytes:
     """A field: a whole number, negative ones as 64-bit two's complement; or a message, text or bytes."""
     if isinstance(value, int):
-        return _as_varint(number << 3) + _as_varint(value & (1 << 64) - 1)
-    content = value.encode() if isinstance(value, str) else value
-    return _as_varint(number << 3 | 2) + _as_varint(len(content)) + content
-
-
-def _as_varint(value: int) -> bytes:
-    digits = bytearray()
-    while value >= 0x80:
-        digits.append(value & 0x7F | 0x80)
-        value >>= 7
-    digits.append(value)
-    return bytes(digits)
+        return varint(number << 3) + varint(value & (1 << 64) - 1)
+    content = value.encode() if isinstance(value, str) else bytes(value)
+    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def _varint(data: memoryview, position: int) -> tuple[int, int]:
