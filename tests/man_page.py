@@ -14,7 +14,7 @@ from compass.cli import app
 PAGE = Path(__file__).parents[1] / "docs" / "compass.1"
 EXIT = """0 if all went well, 1 for anything wrong with the input, said in one sentence on standard error, 2
 for wrong usage. After 1 there is no output, and no half of one."""
-FILES = {
+ENVIRONMENT = {
     "$COMPASS_MODELS": "folders and files where models are looked for, besides the user's own and those of the package",
 }
 
@@ -44,7 +44,7 @@ def page() -> str:
             if record is not None and not getattr(parameter, "hidden", False):
                 lines += [".TP", f".B {_text(record[0])}", _text(record[1]) or "."]
     lines += [".SH EXIT STATUS", _text(EXIT), ".SH ENVIRONMENT"]
-    for name, meaning in FILES.items():
+    for name, meaning in ENVIRONMENT.items():
         lines += [".TP", f".B {_text(name)}", _text(meaning)]
     return "\n".join(lines) + "\n"
 

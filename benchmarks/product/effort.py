@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 import compass
+from compass.cli_options import parse_crop
 from compass.codec.refine import MAX_EFFORT
 from compass.evaluation.bdrate import bd_rate
 from compass.evaluation.records import command_line, describe, write_record
@@ -39,8 +40,7 @@ def main() -> None:
     options = parser.parse_args()
     image, model = read_rgb(options.image), store.load(options.model, threads=1)
     rows = [measure(effort, options.image, image, model) for effort in range(1, MAX_EFFORT + 1)]
-    left, top, width, height = map(int, options.region.split(","))
-    region = measure_region((left, top, width, height), image, model, options.picture)
+    region = measure_region(parse_crop(options.region), image, model, options.picture)
     content = {
         "command": command_line(),
         "model": describe(model),
@@ -70,30 +70,29 @@ def measure(effort: int, path: Path, image: Image.Image, model: Model) -> Effort
 
 def measure_region(box: tuple[int, int, int, int], image: Image.Image, model: Model, out: Path) -> Region:
     """Bytes and PSNR inside a region, with and without the encoder knowing of it; and a picture of both."""
-    left, top, width, height = box
-    corners = (left, top, left + width, top + height)
-    inside = np.asarray(image.crop(corners))
+    left, upper, right, lower = box
+    inside = np.asarray(image.crop(box))
 
-    def point(quality: float, data: bytes) -> tuple[float, float]:
-        return len(data), psnr(decoded(data, model)[top : top + height, left : left + width], inside)
+    def point(data: bytes) -> tuple[float, float]:
+        return len(data), psnr(decoded(data, model)[upper:lower, left:right], inside)
 
     encode = partial(compass.encode, image, model=model.path, effort=REGION_EFFORT, threads=1)
     plain = [encode(quality=q) for q in QUALITIES]
-    with_region = [encode(quality=q, roi=corners) for q in QUALITIES]
+    with_region = [encode(quality=q, roi=box) for q in QUALITIES]
     shown = with_region[QUALITIES.index(QUALITY)]
     same = encode(target_size=len(shown))
     pair = np.concatenate([decoded(same, model), decoded(shown, model)], axis=1)
     buffer = BytesIO()
     Image.fromarray(pair).save(buffer, "JPEG", quality=92)
     write_bytes(buffer.getvalue(), out)
-    curves = [[point(q, data) for q, data in zip(QUALITIES, files, strict=True)] for files in (plain, with_region)]
+    before, after = ([point(data) for data in files] for files in (plain, with_region))
     return {
-        "box": list(box),
+        "box": [left, upper, right - left, lower - upper],
         "effort": REGION_EFFORT,
-        "plain": [(int(size), round(fidelity, 3)) for size, fidelity in curves[0]],
-        "with_region": [(int(size), round(fidelity, 3)) for size, fidelity in curves[1]],
-        "bd_rate": round(bd_rate(curves[0], curves[1]), 2),
-        "same_bytes": [len(same), round(point(QUALITY, same)[1], 3), round(point(QUALITY, shown)[1], 3)],
+        "plain": [(int(size), round(fidelity, 3)) for size, fidelity in before],
+        "with_region": [(int(size), round(fidelity, 3)) for size, fidelity in after],
+        "bd_rate": round(bd_rate(before, after), 2),
+        "same_bytes": [len(same), *(round(point(data)[1], 3) for data in (same, shown))],
     }
 
 

@@ -156,10 +156,14 @@ class LayeredFile:
         """Metadata that belongs to a layer, see `decode`. Warns if the file is cut within it; raises FormatError."""
         if layer < len(self.sizes) - 1:
             return from_boxes(boxes.read_front(self._source, self.header.size, self.header.boxes))
+        return from_boxes(self._all_boxes())
+
+    def _all_boxes(self) -> list[boxes.Box]:
+        """Boxes in front of the layers and after them. Warns if the file is cut within them; raises FormatError."""
         found, cut = container.read_boxes(self._source, self.header)
         if cut:
             warn(_CUT_METADATA, CutFileWarning)
-        return from_boxes(found)
+        return found
 
     def extract(self, layer: int) -> bytes:
         """Cut the file after a layer, which makes a valid file; the whole file for the last layer.
@@ -172,9 +176,7 @@ class LayeredFile:
         if layer < len(self.sizes) - 1:
             boxes.read_front(self._source, self.header.size, self.header.boxes)
             return self._source.read_at(0, self.header.span(layer)[1])
-        _, cut = container.read_boxes(self._source, self.header)
-        if cut:
-            warn(_CUT_METADATA, CutFileWarning)
+        self._all_boxes()
         return self._source.read_at(0, self._source.size)
 
     def verify(self) -> None:

@@ -91,8 +91,10 @@ class Refiner:
         later: bits that symbols coded later cost more for each unit of the magnitude of one.
         """
 
+        keep = _kept(latent.values)
+
         def choose(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
-            symbols = np.rint(latent.values[channels, mask] - means).astype(np.int32)
+            symbols = keep(channels, mask, levels, means)
             here = free[channels, mask]
             kept, level, aim = symbols[here], levels[here], aims[channels, mask][here] - means[here]
             bend, after = curvature[channels, mask][here] / 2, later[channels, mask][here]

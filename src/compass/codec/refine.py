@@ -106,20 +106,20 @@ class _TileError:
         field = tile.grown(MARGIN, positions.size)
         self._own = tile.inside(field).slices
         self._values = latent.part(field).copy()
-        self._advance, self._pixels = advance, tile.times(CELL, layer.size)
+        pixels = tile.times(CELL, layer.size)
+        self._advance, self._count = advance, pixels.height * pixels.width
         self.importance = np.ones(tile.size, np.float32)  # [h, w] mean over each cell
         if importance is not None:
-            box = (CELL * tile.left, CELL * tile.top, CELL * tile.right, CELL * tile.bottom)
-            cells = importance.resize((tile.width, tile.height), Image.Resampling.BOX, _within(box, importance.size))
+            cells = importance.resize((tile.width, tile.height), Image.Resampling.BOX, pixels.box)
             self.importance = np.asarray(cells)
         self._parts = []
-        for window in parts(tile.times(CELL, layer.size)):
+        for window in parts(pixels):
             seen = around(window, layer.size)
             counted = window if tile == positions else window.grown(CELL, layer.size)  # what it does to the next tiles
             weight = np.zeros(seen.size, np.float32)
             weight[counted.inside(seen).slices] = _bits_of_error(layer.quality_code)
             if importance is not None:
-                weight *= np.asarray(importance.crop((seen.left, seen.top, seen.right, seen.bottom)))
+                weight *= np.asarray(importance.crop(seen.box))
             inputs = seen.divided(CELL).inside(field).slices
             self._parts.append(_Part(inputs, to_planes(target.part(seen)), layer.predict(seen), weight))
 
@@ -133,13 +133,8 @@ class _TileError:
             )
             total += error
             gradient[:, *part.inputs] += derivatives
-        self._advance(self._pixels.height * self._pixels.width)
+        self._advance(self._count)
         return total, gradient[:, *self._own]
-
-
-def _within(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """What of a box (left, top, right, bottom) lies in something of size (width, height)."""
-    return box[0], box[1], min(box[2], size[0]), min(box[3], size[1])
 
 
 def _bits_of_error(quality_code: int) -> float:

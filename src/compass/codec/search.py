@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from compass.bitstream.boxes import Box
 from compass.codec.encoder import LayerEncoder
@@ -77,22 +78,16 @@ def _last_below(excess: Callable[[int], float], near: int | None = None) -> int 
     for once.
     """
     low, high = (0, _TOP) if near is None else (max(0, near - _NEAR), min(_TOP, near + _NEAR))
-    at_low = excess(low)
-    at_high = None
-    while at_low > 0:
+    excess = cache(excess)
+    while excess(low) > 0:
         if low == 0:
             return None
-        high, at_high = low, at_low
-        low = max(0, low - 2 * _NEAR)
-        at_low = excess(low)
-    if at_high is None:
-        at_high = excess(high)
-    while at_high <= 0:
+        low, high = max(0, low - 2 * _NEAR), low
+    while excess(high) <= 0:
         if high == _TOP:
             return high
-        low, at_low = high, at_high
-        high = min(_TOP, high + 2 * _NEAR)
-        at_high = excess(high)
+        low, high = high, min(_TOP, high + 2 * _NEAR)
+    at_low, at_high = excess(low), excess(high)
     rose = None  # whether the last step moved the lower end
     while high - low > 1:
         code = low + round((high - low) * at_low / (at_low - at_high))

@@ -70,8 +70,7 @@ class Target:
 
     def part(self, window: Window) -> Pixels:
         """[h, w, 3], the pixels of a window."""
-        box = (window.left, window.top, window.right, window.bottom)
-        part = self.image if box == (0, 0, *self.image.size) else self.image.crop(box)
+        part = self.image if window.box == (0, 0, *self.image.size) else self.image.crop(window.box)
         if self.unseen is None:
             return np.asarray(part if part.mode == "RGB" else part.convert("RGB"))
         layer = np.asarray(part)

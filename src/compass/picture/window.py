@@ -32,6 +32,11 @@ class Window(NamedTuple):
         return self.height, self.width
 
     @property
+    def box(self) -> tuple[int, int, int, int]:
+        """(left, upper, right, lower), as Pillow has it."""
+        return self.left, self.top, self.right, self.bottom
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """Its rows and columns."""
         return slice(self.top, self.bottom), slice(self.left, self.right)

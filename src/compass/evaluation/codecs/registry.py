@@ -63,10 +63,10 @@ def find(name: str, model: str | None = None) -> LayeredCodec:
             return replace(codec, model=model)
     elif prefix in ("simulcast", "single") and rest in IMAGE_CODECS:
         alone = IMAGE_CODECS[rest]
-        if isinstance(alone, BaseCodec) and model is not None:
-            return Separate(replace(alone, model=model), prefix == "simulcast")
         if model is None:
             return Separate(alone, prefix == "simulcast")
+        if isinstance(alone, BaseCodec):
+            return Separate(replace(alone, model=model), prefix == "simulcast")
     else:
         raise InputError(f"there is no codec {name!r}, only {', '.join(names())}")
     raise InputError(f"the codec {name} has no models")
