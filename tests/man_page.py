@@ -13,7 +13,15 @@ from compass.cli import app
 
 PAGE = Path(__file__).parents[1] / "docs" / "compass.1"
 EXIT = """0 if all went well, 1 for anything wrong with the input, said in one sentence on standard error, 2
-for wrong usage. After 1 there is no output, and no half of one."""
+for wrong usage, 130 after Ctrl-C, 143 after SIGTERM. Unless it is 0 there is no output, and no half of one; of several
+files, those that did not fail are there."""
+EXAMPLES = {
+    "compass encode photo.png photo.cmps": "layers at 1/4, 1/2 and the whole size, in one file",
+    "compass decode photo.cmps small.png --width 200": "from the smallest layer that is as wide",
+    "compass extract photo.cmps small.cmps --layer 0": "the first bytes alone: a file, too",
+    "compass encode *.png --out-dir web --jobs 2": "many files, two at once",
+    "compass encode photo.png face.cmps -e 5 --roi 100,50,80,80": "most of the bytes for a part of the image",
+}
 ENVIRONMENT = {
     "$COMPASS_MODELS": "folders and files where models are looked for, besides the user's own and those of the package",
 }
@@ -43,10 +51,14 @@ def page() -> str:
             record = parameter.get_help_record(context)
             if record is not None and not getattr(parameter, "hidden", False):
                 lines += [".TP", f".B {_text(record[0])}", _text(record[1]) or "."]
-    lines += [".SH EXIT STATUS", _text(EXIT), ".SH ENVIRONMENT"]
-    for name, meaning in ENVIRONMENT.items():
-        lines += [".TP", f".B {_text(name)}", _text(meaning)]
+    lines += [".SH EXAMPLES", *_listed(EXAMPLES), ".SH EXIT STATUS", _text(EXIT), ".SH ENVIRONMENT"]
+    lines += _listed(ENVIRONMENT)
     return "\n".join(lines) + "\n"
+
+
+def _listed(meanings: dict[str, str]) -> Iterator[str]:
+    for name, meaning in meanings.items():
+        yield from (".TP", f".B {_text(name)}", _text(meaning))
 
 
 def _commands(group: Any, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -284,6 +284,35 @@ def test_a_folder_of_images(jobs, tiny_model_path, tmp_path):
             assert (image.format, image.size) == ("JPEG", (40 + i, 30))
 
 
+@pytest.mark.slow
+def test_a_limit_of_pixels_that_is_chosen(tiny_model_path, tmp_path):
+    images(tmp_path, "a.png")  # 40x30, 48x32 in whole cells
+    command = ("encode", "a.png", "a.cmps", "--scales", "1", "--model", tiny_model_path, "--max-pixels")
+    refused = compass_process(*command, "1199", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "a.png" in refused.stderr
+    assert "exceeds limit of 1199" in refused.stderr
+    allowed = compass_process(*command, "1200", cwd=tmp_path)
+    assert (allowed.returncode, allowed.stderr) == (0, "")
+    back = ("decode", "a.cmps", "b.png", "--model", tiny_model_path, "--max-pixels")
+    refused = compass_process(*back, "1535", cwd=tmp_path)
+    assert (refused.returncode, refused.stderr) == (
+        1,
+        "compass: a.cmps: an image of 40x30 is beyond the limit of 1535 pixels\n",
+    )
+    assert not (tmp_path / "b.png").exists()
+    assert compass_process(*back, "1536", cwd=tmp_path).returncode == 0
+    assert compass_process(*back, "0", "--force", cwd=tmp_path).returncode == 0
+
+
+def test_folders_in_a_folder_are_left_out_and_said(tiny_model_path, tmp_path):
+    images(tmp_path / "in", "a.png")
+    images(tmp_path / "in" / "more", "b.png")
+    result = compass("encode", "in", "--out-dir", "out", "--model", tiny_model_path, cwd=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "compass: in: folders in it are left out, 1\n")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.cmps"]
+
+
 def test_files_named_after_what_they_are_made_of(tiny_model_path, tmp_path):
     images(tmp_path, "a.png")
     assert compass("encode", "a.png", "--model", tiny_model_path, cwd=tmp_path).returncode == 0

@@ -10,42 +10,17 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, features
+from PIL import Image, features
 
 import compass
+from colours import MODES, PROFILES, SUFFIXES, image_of, seen, written
 from compass.errors import InputError
 from compass.picture.colour import profile_fits
-from compass.picture.files import flattened, image_of_bytes, read_image, write_image
+from compass.picture.files import image_of_bytes, read_image, write_image
 from compass.picture.metadata import Metadata
 from compass.picture.modes import to_codable
+from profiles import wide_profile
 from tests.command import compass as run
-from tests.profiles import cmyk_profile, grey_profile, wide_profile
-
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-PROFILES = {"none": None, "sRGB": SRGB, "wide": wide_profile(), "grey": grey_profile(1.0), "inks": cmyk_profile()}
-MODES = ("RGB", "L", "RGBA", "LA")
-SUFFIXES = (".png", ".jpg", ".webp", ".avif", ".tif", ".bmp", ".ppm")
-
-
-def seen(image: Image.Image) -> np.ndarray:
-    """An image as a program sees it that follows profiles: sRGB, without alpha."""
-    profile = image.info.get("icc_profile")
-    if image.mode.endswith("A"):
-        image = image.convert(image.mode[:-1])
-    if profile:
-        srgb = ImageCms.createProfile("sRGB")
-        image = ImageCms.profileToProfile(image, io.BytesIO(profile), srgb, outputMode="RGB")
-    return np.asarray(image.convert("RGB")).astype(int)
-
-
-def picture(mode: str, profile: bytes | None, parrots: Image.Image) -> Image.Image:
-    smooth = parrots.resize((12, 9)).resize((64, 48), Image.Resampling.BICUBIC)  # what lossy formats keep well
-    image = smooth.convert(mode.removesuffix("A"))
-    if mode.endswith("A"):
-        image.putalpha(Image.linear_gradient("L").resize(image.size))
-    if profile is not None:
-        image.info["icc_profile"] = profile
-    return image
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -55,24 +30,19 @@ def test_what_is_written_fits_itself(mode, name, suffix, parrots, tmp_path):
     """Every mode, profile and format: the file that is written looks like what was given, or it is said."""
     if suffix == ".avif" and not features.check("avif"):
         pytest.skip("this Pillow has no AVIF")
-    image, path = picture(mode, PROFILES[name], parrots), tmp_path / f"x{suffix}"
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        codable = to_codable(image)
-        assert profile_fits(codable.mode, codable.info.get("icc_profile"))
-        opaque = flattened(codable, "white") if suffix in (".jpg", ".bmp", ".ppm") else codable
-        write_image(opaque, path, quality=95)
-    with Image.open(path) as written:
-        written.load()
-        assert profile_fits(written.mode, written.info.get("icc_profile"))
-        difference = np.abs(seen(written) - seen(opaque))
-    said = " ".join(str(warning.message) for warning in caught)
-    assert ("it is left out" in said) == (
-        not profile_fits(mode, PROFILES[name]) or (suffix in (".bmp", ".ppm") and name in ("wide", "grey"))
+    outcome = written(image_of(mode, PROFILES[name], parrots), tmp_path / f"x{suffix}")
+    if mode == "CMYK" and name != "inks":
+        assert outcome.path is None
+        assert "CMYK" in outcome.said
+        return
+    assert outcome.fits
+    assert ("it is left out" in outcome.said) == (
+        (mode != "CMYK" and not profile_fits(mode, PROFILES[name]))
+        or (suffix in (".bmp", ".ppm") and name in ("wide", "grey"))
     )
-    if "will look wrong" not in said:
-        assert difference.mean() < (5 if suffix in (".jpg", ".webp", ".avif") else 0.5)
-    assert read_image(path).size == (64, 48)
+    if "will look wrong" not in outcome.said:
+        assert outcome.difference < (5 if suffix in (".jpg", ".webp", ".avif") else 0.5)
+    assert read_image(outcome.path).size == (64, 48)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -96,9 +66,9 @@ ADOBE = (0.3127, 0.329, 0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 GAMMA_1, GAMMA_22 = (chunk(b"gAMA", struct.pack(">I", value)) for value in (100000, 45455))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", MODES[:4])
 def test_a_png_of_linear_light(mode, parrots):
-    linear = picture(mode, None, parrots)
+    linear = image_of(mode, None, parrots)
     coded = image_of_bytes(png(linear, GAMMA_1), "x.png")
     grey = np.arange(256) / 255
     encoded = np.rint(255 * np.where(grey <= 0.0031308, 12.92 * grey, 1.055 * grey ** (1 / 2.4) - 0.055))
@@ -143,11 +113,11 @@ def test_a_png_of_colours_by_code(code, name, parrots, tmp_path):
 
 def test_a_profile_in_a_png_counts_more_than_its_chunks(parrots):
     buffer = io.BytesIO()
-    parrots.save(buffer, "PNG", icc_profile=SRGB)
+    parrots.save(buffer, "PNG", icc_profile=PROFILES["sRGB"])
     data = buffer.getvalue()
     coded = image_of_bytes(data[:33] + GAMMA_1 + data[33:], "x.png")
     assert coded.tobytes() == parrots.tobytes()
-    assert coded.info["icc_profile"] == SRGB
+    assert coded.info["icc_profile"] == PROFILES["sRGB"]
 
 
 def test_frames_that_are_left_out_are_said(parrots, tmp_path):
@@ -178,7 +148,7 @@ def test_metadata_of_any_length(name, length, suffix, parrots, tmp_path):
         exif[0x010E] = "x" * length
         content = exif.tobytes()
     else:
-        content = {"xmp": b"<x>" + b"y" * length + b"</x>", "icc_profile": SRGB + bytes(length)}[name]
+        content = {"xmp": b"<x>" + b"y" * length + b"</x>", "icc_profile": PROFILES["sRGB"] + bytes(length)}[name]
     image.info[name] = content
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -198,14 +168,14 @@ def test_metadata_of_any_length(name, length, suffix, parrots, tmp_path):
 def test_decoding_on_a_background_and_without_metadata(parrots, tiny_model_path, tmp_path):
     image = parrots.copy()
     image.putalpha(Image.linear_gradient("L").resize(image.size))
-    image.save(tmp_path / "in.png", icc_profile=SRGB)
+    image.save(tmp_path / "in.png", icc_profile=PROFILES["sRGB"])
     model = ("--model", tiny_model_path, "--force")
     assert run("encode", "in.png", "x.cmps", *model, cwd=tmp_path).returncode == 0
     failed = run("decode", "x.cmps", "x.jpg", *model, cwd=tmp_path)
     assert "the image has alpha, which JPEG cannot hold: give it a background" in failed.stderr
     assert run("decode", "x.cmps", "x.jpg", "--background", "#00f", *model, cwd=tmp_path).returncode == 0
     with Image.open(tmp_path / "x.jpg") as written:
-        assert written.info["icc_profile"] == SRGB
+        assert written.info["icc_profile"] == PROFILES["sRGB"]
         assert np.asarray(written)[0, :, 2].mean() > 200  # the gradient begins with nothing
     assert run("decode", "x.cmps", "y.jpg", "--background", "blue", "--strip", *model, cwd=tmp_path).returncode == 0
     with Image.open(tmp_path / "y.jpg") as written:
@@ -222,7 +192,7 @@ def test_decoding_on_a_background_and_without_metadata(parrots, tiny_model_path,
 
 
 def test_an_image_that_is_given_is_not_changed(parrots, tiny_model_path, tmp_path):
-    image = picture("L", wide_profile(), parrots)
+    image = image_of("L", wide_profile(), parrots)
     info = dict(image.info)
     with pytest.warns(UserWarning, match="the colour profile is for RGB, the image is L"):
         compass.encode(image, [1], 1, tiny_model_path)

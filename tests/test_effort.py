@@ -202,11 +202,18 @@ def fidelity(data, image, model):
     return psnr(np.asarray(compass.decode(data, model=model)), np.asarray(image))
 
 
-def test_progress_rises_to_one(photo, tiny_model_path):
+@pytest.mark.parametrize("effort", [1, 2])
+def test_progress_rises_to_one(effort, photo, tiny_model_path):
     told: list[float] = []
-    compass.encode(photo, sizes=SIZES, effort=2, model=tiny_model_path, progress=told.append)
+    options = {"sizes": SIZES, "effort": effort, "model": tiny_model_path, "progress": told.append}
+    compass.encode(photo, **options)
+    assert len(told) > 1
     assert told == sorted(told)
     assert told[-1] == pytest.approx(1)
+    expected = list(told)
+    told.clear()
+    photo.save(io.BytesIO(), "COMPASS", **options)
+    assert told == expected
 
 
 def test_a_region_is_coded_better_than_the_rest(photo, default):
@@ -215,7 +222,10 @@ def test_a_region_is_coded_better_than_the_rest(photo, default):
     mask.paste(255, box)
     options = {"sizes": SIZES, "quality": 3, "model": default.path, "effort": 5}
     plain, data = compass.encode(photo, **options), compass.encode(photo, roi=box, **options)
-    assert data == compass.encode(photo, roi=mask, **options)
+    painted = Image.new("RGBA", photo.size)
+    painted.paste("white", box)
+    for same in (mask, painted, np.asarray(mask), np.asarray(mask) > 0, np.array(box)):
+        assert data == compass.encode(photo, roi=same, **options)
     assert len(data) < 0.9 * len(plain)
     inside = [psnr(part(file, box, default.path), np.asarray(photo.crop(box))) for file in (plain, data)]
     assert inside[1] > inside[0] - 0.6
@@ -230,17 +240,38 @@ def part(data, box, model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"roi": (0, 0, 161, 10)}, "is not in an image of 160x120"),
-        ({"roi": (10, 10, 10, 20)}, "is not in an image"),
-        ({"roi": (1, 2, 3)}, "is .left, upper, right, lower. or a mask"),
+        ({"roi": (0, 0, 161, 10)}, "not in an image of 160x120"),
+        ({"roi": (10, 10, 10, 20)}, "from 10,10 to 10,20 .left, upper to right, lower. is empty"),
+        ({"roi": (1, 2, 3)}, "four whole numbers .left, upper, right, lower. or a mask"),
+        ({"roi": (0.5, 1, 20, 20)}, "four whole numbers"),
+        ({"roi": "0,0,8,8"}, "four whole numbers"),
+        ({"roi": np.zeros((120, 160, 3), np.uint8)}, "or a mask, not ndarray"),
+        ({"roi": np.ones((120, 160))}, "array of bool or uint8, not of float64"),
+        ({"roi": np.zeros((120, 160), bool)}, "black everywhere"),
+        ({"roi": Image.new("LA", (160, 120), (255, 0))}, "black everywhere"),
         ({"roi": Image.new("L", (10, 10))}, "mask of the region is 10x10, the image is 160x120"),
         ({"roi": (0, 0, 16, 16), "roi_weight": 0.5}, "1 to 1000 times the weight"),
+        ({"roi": (0, 0, 16, 16), "roi_weight": "8"}, "1 to 1000 times the weight of the rest, not '8'"),
+        ({"roi": (0, 0, 16, 16), "roi_weight": float("nan")}, "1 to 1000 times the weight"),
         ({"roi": (0, 0, 16, 16), "effort": 1}, "takes an effort of 2 or more"),
     ],
 )
 def test_regions_that_are_none_are_refused(options, message, photo, tiny_model_path):
     with pytest.raises(InputError, match=message):
         compass.encode(photo, **({"effort": 2, "model": tiny_model_path} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"effort": True}, "from 1 to 9, not True"),
+        ({"effort": 2.0}, "from 1 to 9, not 2.0"),
+        ({"progress": 3}, "something that can be called, not 3"),
+    ],
+)
+def test_options_of_wrong_types_are_refused(options, message, photo, tiny_model_path):
+    with pytest.raises(InputError, match=message):
+        compass.encode(photo, model=tiny_model_path, **options)
 
 
 def test_pillow_saves_with_effort(photo, default):
@@ -262,14 +293,25 @@ def test_the_command_takes_effort_and_a_region(photo, default, tmp_path):
     assert sizes[0] > sizes[1] > max(sizes[2:])
     assert sizes[2] != sizes[3]
     assert command(*common, "-e", "2", "--roi", tmp_path / "mask.png", cwd=tmp_path).returncode == 0
-    for options, code in (
-        (["-e", "10"], 2),
-        (["--roi", "0,0,8,8"], 2),
-        (["-e", "2", "--roi", "0,0,800,8"], 1),
-        (["-e", "2", "--roi", tmp_path / "none.png"], 1),
+    weighted = command(*common, "-e", "3", "--roi", " 0, 0, 40, 40", "--roi-weight", "50", cwd=tmp_path)
+    assert weighted.returncode == 0
+    assert (tmp_path / "out.cmps").stat().st_size == sizes[3]
+    for options, code, said in (
+        (["-e", "10"], 2, "--effort"),
+        (["--roi", "0,0,8,8"], 2, "takes an --effort of 2 or more"),
+        (["-e", "2", "--roi-weight", "3"], 2, "--roi-weight takes a region"),
+        (["-e", "2", "--roi", "0,0,8,8,3", "--roi-weight", "3"], 2, "in --roi or in --roi-weight"),
+        (["-e", "2", "--roi", "0,0,8"], 2, "'0,0,8' is not a region of interest like 0,0,640,480"),
+        (["-e", "2", "--roi", "0,0,8,-3"], 2, "is not a region of interest"),
+        (["-e", "2", "--roi", "0,0,8,0"], 1, "is empty or not in an image"),
+        (["-e", "2", "--roi", "0,0,8,8,nan"], 1, "has 1 to 1000 times the weight of the rest, not nan"),
+        (["-e", "2", "--roi", "0,0,8,8,1e9"], 1, "has 1 to 1000 times the weight"),
+        (["-e", "2", "--roi", "0,0,800,8"], 1, "not in an image of 160x120"),
+        (["-e", "2", "--roi", tmp_path / "none.png"], 1, "none.png cannot be read"),
     ):
         failed = command(*common, *options, cwd=tmp_path)
         assert failed.returncode == code
+        assert said in " ".join(failed.stderr.split())
         assert "Traceback" not in failed.stderr
 
 

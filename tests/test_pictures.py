@@ -17,7 +17,7 @@ from compass.bitstream.alpha import decode_alpha, encode_alpha
 from compass.errors import FormatError, InputError
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_image, write_image
-from tests.profiles import cmyk_profile
+from profiles import cmyk_profile
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

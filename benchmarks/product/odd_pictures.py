@@ -16,11 +16,12 @@ from compass.errors import CompassError
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_image
 from options import COMPASS
+from profiles import cmyk_profile
 
 SIDE = 120
 
 
-def make(source: Image.Image, folder: Path, cmyk_profile: bytes | None) -> Iterator[str]:
+def make(source: Image.Image, folder: Path) -> Iterator[str]:
     """Writes the images, made of one of mode RGB; yields their names."""
     small = source.resize((SIDE, SIDE * source.height // source.width))
     faded = Image.linear_gradient("L").resize(small.size)
@@ -45,8 +46,7 @@ def make(source: Image.Image, folder: Path, cmyk_profile: bytes | None) -> Itera
     yield save("16-bit grey.png", Image.fromarray(np.asarray(small.convert("L")).astype(np.uint16) * 257))
     yield save("32-bit float.tif", small.convert("F"))
     yield save("CMYK without profile.jpg", small.convert("CMYK"), quality=95)
-    if cmyk_profile:
-        yield save("CMYK with profile.jpg", small.convert("CMYK"), icc_profile=cmyk_profile, quality=95)
+    yield save("CMYK with profile.jpg", small.convert("CMYK"), icc_profile=cmyk_profile(), quality=95)
     yield save("CMYK with a wrong profile.tif", small.convert("CMYK"), icc_profile=profile)
     lab_profile = ImageCms.createProfile("LAB")
     lab = ImageCms.profileToProfile(small, ImageCms.createProfile("sRGB"), lab_profile, outputMode="LAB")

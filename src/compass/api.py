@@ -17,7 +17,7 @@ from compass.codec.metadata import to_boxes
 from compass.errors import InputError
 from compass.layered_file import LayeredFile
 from compass.model import store
-from compass.picture.importance import DEFAULT_WEIGHT, importance_of
+from compass.picture.importance import DEFAULT_WEIGHT, Region, importance_of
 from compass.picture.metadata import Metadata
 from compass.picture.modes import to_codable
 from compass.picture.pyramid import complete_sizes, sizes_from_scales
@@ -33,7 +33,7 @@ def encode(
     target_size: int | None = None,
     target_psnr: float | None = None,
     effort: int = 1,
-    roi: tuple[int, int, int, int] | Image.Image | None = None,
+    roi: Region | None = None,
     roi_weight: float = DEFAULT_WEIGHT,
     metadata: str = "auto",
     threads: int = 0,
@@ -50,10 +50,10 @@ def encode(
     has them, to the "back", "none" to drop them, or "auto": a profile other than sRGB in front, the rest to the back.
     model: name or hash of an installed model (see `compass.models`), or a model file. threads: 0 for one per processor.
     effort: 1, the fastest, to 9: how hard fewer bytes and a better image are searched for. Decoding stays as it is.
-    roi: the region of interest, (left, upper, right, lower) or a mask of the image's size, white where it is; it takes
-    an effort of 2 or more. roi_weight: how many times as much the squared error counts there.
-    progress: is told what part of the work is done, from 0 to 1, where the effort is above 1; for a target it begins
-    anew with every trial.
+    roi: the region of interest, (left, upper, right, lower) or a mask of the image's size, an image or a bool or uint8
+    array [H, W], white where it is; it takes an effort of 2 or more. roi_weight: how many times as much the squared
+    error counts there, 1 to 1000. A target PSNR is always that of the whole image.
+    progress: is told what part of the work is done, from 0 to 1; for a target it begins anew with every trial.
     Raises InputError on anything that cannot be coded, ModelError if there is no such model.
     """
     if sum(x is not None for x in (quality, target_size, target_psnr)) > 1:

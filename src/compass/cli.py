@@ -16,6 +16,7 @@ from compass.cli_files import HINT, Files, Jobs, OutDir, end_cleanly, named, pla
 from compass.cli_options import (
     Force,
     Input,
+    MaxPixels,
     ModelName,
     Output,
     Strict,
@@ -67,7 +68,13 @@ def encode(
     ] = 1,
     roi: Annotated[
         str | None,
-        typer.Option(help="Region of interest, from --effort 2 on: X,Y,WIDTH,HEIGHT[,WEIGHT], or a mask, white there."),
+        typer.Option(
+            help="Region of interest, from --effort 2 on: X,Y,WIDTH,HEIGHT[,WEIGHT], or an image that is white there."
+        ),
+    ] = None,
+    roi_weight: Annotated[
+        float | None,
+        typer.Option(min=1, max=1000, help="How much more errors count in it than elsewhere. [default: 8]"),
     ] = None,
     metadata: Annotated[
         str, typer.Option(help="Colour profile, EXIF, XMP: front, back, none, or auto (profiles but sRGB in front).")
@@ -75,6 +82,7 @@ def encode(
     strip: Annotated[bool, typer.Option("--strip", help="Drop them: the same as --metadata none.")] = False,
     model: ModelName = None,
     threads: Threads = 0,
+    max_pixels: MaxPixels = None,
     jobs: Jobs = 1,
     force: Force = False,
 ) -> None:
@@ -91,6 +99,10 @@ def encode(
         raise typer.BadParameter("give either --strip or --metadata")
     if roi is not None and effort == 1:
         raise typer.BadParameter("--roi takes an --effort of 2 or more")
+    if roi is None and roi_weight is not None:
+        raise typer.BadParameter("--roi-weight takes a region, --roi")
+    if roi == "-" and Path("-") in files:
+        raise typer.BadParameter("standard input is either the image or the mask of its region")
 
     from compass.picture.files import IMAGE_SUFFIXES, readable_suffixes
 
@@ -111,16 +123,20 @@ def encode(
         "threads": 1 if jobs > 1 else threads,
     }
     if roi is not None:
-        options |= region(roi)
+        options |= region(roi, roi_weight)
     shown = effort > 1 and not planned.batch and parsed_target is None and target_psnr is None
-    run(partial(_encode_file, options, shown, force), planned, jobs, force)
+    run(partial(_encode_file, options, shown, max_pixels, force), planned, jobs, force)
 
 
-def _encode_file(options: dict[str, Any], shown: bool, force: bool, source: Path, target: Path) -> None:
+def _encode_file(
+    options: dict[str, Any], shown: bool, max_pixels: int | None, force: bool, source: Path, target: Path
+) -> None:
     from compass import api
     from compass.files import write_bytes
-    from compass.picture.files import read_image
+    from compass.picture.files import limit_pixels, read_image
 
+    if max_pixels is not None:
+        limit_pixels(max_pixels)
     image = read_image(source)
     with progress_bar(shown) as progress:
         data = api.encode(image, progress=progress, **options)
@@ -149,6 +165,7 @@ def decode(
     strict: Strict = False,
     model: ModelName = None,
     threads: Threads = 0,
+    max_pixels: MaxPixels = None,
     jobs: Jobs = 1,
     force: Force = False,
 ) -> None:
@@ -169,14 +186,22 @@ def decode(
     which = {"layer": layer, "width": width, "box": box}
     opening = {"model": model, "threads": 1 if jobs > 1 else threads}
     writing = {"strip": strip, "background": background, "quality": output_quality, "replace": force}
-    run(partial(_decode_file, which, opening, writing, strict), planned, jobs, force)
+    run(partial(_decode_file, which, opening, writing, strict, max_pixels), planned, jobs, force)
 
 
 def _decode_file(
-    which: dict[str, Any], opening: dict[str, Any], writing: dict[str, Any], strict: bool, source: Path, target: Path
+    which: dict[str, Any],
+    opening: dict[str, Any],
+    writing: dict[str, Any],
+    strict: bool,
+    max_pixels: int | None,
+    source: Path,
+    target: Path,
 ) -> None:
-    from compass.picture.files import flattened, write_image
+    from compass.picture.files import flattened, limit_pixels, write_image
 
+    if max_pixels is not None:
+        limit_pixels(max_pixels)
     with warnings.catch_warnings():
         if strict:
             warnings.simplefilter("error", CutFileWarning)

@@ -82,6 +82,8 @@ def plan(files: Sequence[Path], out_dir: Path | None, suffix: str, inputs: Calla
 def run(work: Work, planned: Plan, jobs: int, force: bool) -> None:
     """Does the work for each pair; `work` must be picklable. Raises InputError if some of a batch fail, at the end."""
     if not planned.batch:
+        if jobs > 1:
+            raise InputError("--jobs is for several files: name the folder to write to by --out-dir")
         source, target = planned.pairs[0]
         check_target(target, force)
         with named(source, target):
@@ -241,9 +243,12 @@ def _expanded(files: Sequence[Path], inputs: Callable[[], Collection[str]]) -> I
             continue
         wanted = inputs()
         try:
-            yield from sorted(child for child in path.iterdir() if child.suffix.lower() in wanted and child.is_file())
+            children = sorted(path.iterdir())
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
+        yield from (child for child in children if child.suffix.lower() in wanted and child.is_file())
+        if inner := sum(child.is_dir() for child in children):
+            warnings.warn(f"{path}: folders in it are left out, {inner}", stacklevel=2)
 
 
 def _same(a: Path, b: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -28,6 +29,10 @@ Output = Annotated[
 ]
 ModelName = Annotated[str | None, typer.Option("--model", help="Name or hash of an installed model, or a model file.")]
 Threads = Annotated[int, typer.Option(min=0, max=1024, help="Threads of the networks; 0: one per processor.")]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(min=0, help="Refuse images of more, before anything is held in memory; 0: none. [default: 178956970]"),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail where a cut file would cause a warning.")]
 CropsOf = Annotated[
@@ -75,19 +80,28 @@ def parse_size(text: str) -> tuple[int, int | None]:
     return int(width), int(height) if height else None
 
 
-def region(text: str) -> dict[str, Any]:
-    """Options of `compass.encode` for a region of interest: X,Y,WIDTH,HEIGHT[,WEIGHT], or the name of a mask."""
-    if match := re.fullmatch(r"([0-9]{1,7}(?:,[0-9]{1,7}){3})(?:,([0-9.]{1,9}))?", text):
-        weight = {} if match[2] is None else {"roi_weight": parse_number(match[2], "weight")}
-        return {"roi": parse_crop(match[1])} | weight
-    from compass.picture.files import read_image
+def region(text: str, weight: float | None) -> dict[str, Any]:
+    """Options of `compass.encode` for a region of interest: X,Y,WIDTH,HEIGHT[,WEIGHT], or the name of a mask.
 
-    return {"roi": read_image(path_of(text))}
+    weight: given apart. A text with commas is a box, unless there is a file of that name.
+    """
+    if "," in text and not os.path.exists(text):
+        *box, last = text.split(",")
+        if len(box) == 4:
+            if weight is not None:
+                raise typer.BadParameter("give the weight of a region in --roi or in --roi-weight")
+            text, weight = ",".join(box), parse_number(last.strip(), "weight")
+        chosen: Any = parse_crop(text, "a region of interest like 0,0,640,480 or, with its weight, 0,0,640,480,8")
+    else:
+        from compass.picture.files import read_image
+
+        chosen = read_image(path_of(text))
+    return {"roi": chosen} | ({} if weight is None else {"roi_weight": weight})
 
 
-def parse_crop(text: str) -> tuple[int, int, int, int]:
-    """Left, upper, right and lower edge of X,Y,WIDTH,HEIGHT."""
-    if not re.fullmatch(r"[0-9]{1,7}(,[0-9]{1,7}){3}", text):
-        raise typer.BadParameter(f"{text!r} is not a part of an image like 0,0,640,480")
+def parse_crop(text: str, what: str = "a part of an image like 0,0,640,480") -> tuple[int, int, int, int]:
+    """Left, upper, right and lower edge of X,Y,WIDTH,HEIGHT; what: said of a text that is something else."""
+    if not re.fullmatch(r"[0-9]{1,7}(,[0-9]{1,7}){3}", text := text.replace(" ", "")):
+        raise typer.BadParameter(f"{text!r} is not {what}")
     left, top, width, height = map(int, text.split(","))
     return left, top, left + width, top + height

@@ -240,4 +240,4 @@ def _check_pixel_limit(sizes: Sequence[Size]) -> None:
     if limit is not None and worked_on > 2 * limit:
         width, height = sizes[-1]
         layers = f" in {len(sizes)} layers" if len(sizes) > 1 else ""
-        raise FormatError(f"an image of {width}x{height}{layers} is beyond the limit of {2 * limit} pixels")
+        raise FormatError(f"an image of {width}x{height}{layers} is beyond the limit of {2 * limit:.0f} pixels")

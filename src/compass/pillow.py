@@ -32,7 +32,7 @@ from compass.picture.metadata import replace_info
 FORMAT = "COMPASS"
 _OPTIONS = (
     *("scales", "sizes", "quality", "target_size", "target_psnr"),
-    *("effort", "roi", "roi_weight", "metadata", "model", "threads"),
+    *("effort", "roi", "roi_weight", "metadata", "model", "threads", "progress"),
 )
 
 

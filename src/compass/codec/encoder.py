@@ -92,6 +92,8 @@ class LayerEncoder:
         steps(effort, 1.0)
         if importance is not None and effort == 1:
             raise InputError("a region of interest takes an effort of 2 or more")
+        if progress is not None and not callable(progress):
+            raise InputError(f"progress is told to something that can be called, not {progress!r}")
         self.effort, self._progress = effort, progress
         box = Image.Resampling.BOX
         self._importance = [None if importance is None else importance.resize(size, box) for size in sizes]
@@ -138,6 +140,8 @@ class LayerEncoder:
         for tile in coded_tiles:
             coded = layer.codec.encode(self._analyse(self.targets[k], layer, tile), layer.quality_code)
             streams.append(coded.payload)
+            pixels = tile.times(CELL, layer.size)
+            advance(pixels.height * pixels.width)
         last = coded.decoded
         if in_steps:
             last = refine_layer(layer, self.targets[k], self._importance[k], coded_tiles, streams, in_steps, advance)

@@ -7,6 +7,7 @@ Effort 1 rounds what the analysis yields, and is the fastest. Above it each laye
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -35,15 +36,15 @@ def steps(effort: int, share: float) -> int:
 
     Smaller layers are given more. Raises InputError on an effort outside 1 to 9.
     """
-    if effort not in range(1, MAX_EFFORT + 1):
+    if isinstance(effort, bool) or not isinstance(effort, Integral) or not 1 <= effort <= MAX_EFFORT:
         raise InputError(f"an effort is a whole number from 1 to {MAX_EFFORT}, not {effort!r}")
     own = _STEPS[effort - 1]
     return max(own, min(_AT_ONCE, round(own / share)))
 
 
 def work(pixels: int, in_steps: int) -> int:
-    """Pixels that the refinement of a layer looks at."""
-    return pixels * (in_steps + 1 + PROBES) if in_steps else 0
+    """Pixels that are looked at to code a layer, counted as often as that happens."""
+    return pixels * (1 + (in_steps + 1 + PROBES if in_steps else 0))
 
 
 def refine_layer(

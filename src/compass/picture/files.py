@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import IO
 
@@ -39,6 +40,15 @@ def readable_suffixes() -> frozenset[str]:
     Image.init()
     kinds = Image.OPEN.keys() - _NOT_IN_FOLDERS
     return frozenset(name for name, kind in Image.registered_extensions().items() if kind in kinds)
+
+
+def limit_pixels(most: int) -> None:
+    """Lets images of at most so many pixels be read and decoded, any with 0, in place of Pillow's 178,956,970.
+
+    Pillow warns from MAX_IMAGE_PIXELS on and refuses twice as many; with a limit that was chosen nothing is warned of.
+    """
+    Image.MAX_IMAGE_PIXELS = most / 2 if most else None  # type: ignore[assignment]
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def read_image(path: Path) -> Image.Image:

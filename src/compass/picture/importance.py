@@ -3,43 +3,76 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
-from PIL import Image
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageChops
 
 from compass.errors import InputError
 from compass.picture.pyramid import Size
 
 DEFAULT_WEIGHT = 8.0  # of a region, against everything else
-_MAX_WEIGHT = 1000.0
+MAX_WEIGHT = 1000.0
+
+Region = Sequence[int] | Image.Image | NDArray[Any]
 
 
-def importance_of(roi: tuple[int, int, int, int] | Image.Image, size: Size, weight: float) -> Image.Image:
+def importance_of(roi: Region, size: Size, weight: float) -> Image.Image:
     """Factors of the squared error, in mode F and of `size`: 1 in the region, 1 / weight outside of it.
 
-    roi: (left, upper, right, lower), or a mask; between its white and black the factor falls geometrically.
-    Raises InputError if it does not fit the image, or if the weight is not from 1 to 1000.
+    roi: (left, upper, right, lower), or a mask, an image or an array [H, W] of bool or uint8; between its white and
+    black the factor falls geometrically, and what is transparent is outside.
+    Raises InputError if it does not fit the image, if it is empty, or if the weight is not from 1 to 1000.
     """
-    if not 1 <= weight <= _MAX_WEIGHT:
-        raise InputError(f"a region has 1 to {_MAX_WEIGHT:g} times the weight of the rest, not {weight:g}")
-    mask = _grey(roi) if isinstance(roi, Image.Image) else _filled(roi, size)
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not 1 <= weight <= MAX_WEIGHT:
+        raise InputError(f"a region has 1 to {MAX_WEIGHT:g} times the weight of the rest, not {weight!r}")
+    mask = _mask(roi, size)
     if mask.size != size:
         raise InputError(f"the mask of the region is {mask.width}x{mask.height}, the image is {size[0]}x{size[1]}")
+    if not mask.getbbox():
+        raise InputError("the mask of the region is black everywhere: white marks the region")
     factors = [math.exp(math.log(weight) * (value / 255 - 1)) for value in range(256)]
     return mask.point(factors, "F")
 
 
+def _mask(roi: Any, size: Size) -> Image.Image:
+    if isinstance(roi, Image.Image):
+        return _grey(roi)
+    if isinstance(roi, np.ndarray) and roi.ndim == 2:
+        return _from_array(roi)
+    return _filled(roi, size)
+
+
 def _grey(mask: Image.Image) -> Image.Image:
+    if mask.has_transparency_data:
+        pixels = mask.convert("RGBA")
+        return ImageChops.multiply(pixels.convert("L"), pixels.getchannel("A"))
     return mask if mask.mode == "L" else mask.convert("L")
 
 
-def _filled(box: tuple[int, int, int, int], size: Size) -> Image.Image:
+def _from_array(mask: NDArray[Any]) -> Image.Image:
+    if mask.dtype == bool:
+        mask = mask * np.uint8(255)
+    if mask.dtype != np.uint8:
+        raise InputError(f"the mask of a region is an array of bool or uint8, not of {mask.dtype}")
+    return Image.fromarray(mask)
+
+
+def _filled(box: Any, size: Size) -> Image.Image:
     try:
-        left, upper, right, lower = box
-        inside = 0 <= left < right <= size[0] and 0 <= upper < lower <= size[1]
+        left, upper, right, lower = map(operator.index, box)
     except (TypeError, ValueError):
-        raise InputError(f"a region is (left, upper, right, lower) or a mask, not {box!r}") from None
-    if not inside:
-        raise InputError(f"the region {left},{upper} to {right},{lower} is not in an image of {size[0]}x{size[1]}")
+        said = repr(box) if len(repr(box)) < 80 else type(box).__name__
+        raise InputError(f"a region is four whole numbers (left, upper, right, lower) or a mask, not {said}") from None
+    if not (0 <= left < right <= size[0] and 0 <= upper < lower <= size[1]):
+        raise InputError(
+            f"the region from {left},{upper} to {right},{lower} (left, upper to right, lower) is empty or not in an"
+            f" image of {size[0]}x{size[1]}"
+        )
     mask = Image.new("L", size)
     mask.paste(255, (left, upper, right, lower))
     return mask
