@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from compass.errors import ModelError
+from compass.errors import InputError, ModelError
 
 app = typer.Typer(no_args_is_help=True, help="Show and install the models that files are made with.")
 
@@ -49,6 +49,28 @@ def add(file: Annotated[Path, typer.Argument(metavar="FILE", help="A model file.
     entry = store.add(file)
     typer.echo(f"{entry.manifest.name} ({entry.manifest.hash.hex()}) is installed: {entry.path}")
     typer.echo(f"SHA-256 {entry.manifest.sha256}")
+
+
+@app.command()
+def web(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where they go; it is made if need be.")],
+    model: Annotated[str | None, typer.Option(help="Name or hash of an installed model, or a model file.")] = None,
+) -> None:
+    """Write the files of a model that the decoder for browsers loads: HASH-base.bin and HASH-residual.bin."""
+    from compass.files import write_bytes
+    from compass.model import store
+    from compass.model.web import web_parts
+
+    file = store.load(model).file
+    parts = web_parts(file)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror}") from None
+    for part, content in parts.items():
+        path = folder / f"{file.manifest.hash.hex()}-{part}.bin"
+        write_bytes(content, path)
+        typer.echo(f"{path}  {len(content)} bytes")
 
 
 @app.command()
