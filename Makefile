@@ -15,7 +15,7 @@ PEERS := $(filter-out %/compass.json %/single-compass.json,$(wildcard results/ko
 # In place of Urban100 and CLIC 2021, which are not at hand: a folder of other pictures.
 STAND_IN ?= valid
 
-.PHONY: demo test test-fast check-lowest lint types check bench effort results clean
+.PHONY: demo test test-fast check-lowest lint types check web web-test web-demo bench effort results clean
 
 demo: $(RUN)/ready
 	@mkdir -p build
@@ -45,6 +45,26 @@ types: $(DEV)/ready
 	$(DEV)/bin/mypy
 
 check: lint types test
+
+# The decoder for browsers, web/dist and its models; needs Node.js.
+web: web/node_modules/ready $(RUN)/ready
+	cd web && npm run --silent build
+	$(RUN)/bin/compass models web web/models
+	$(RUN)/bin/compass models web web/models --model conformance/tiny.model
+
+# With Chromium at /usr/bin/chromium, or at $$CHROMIUM, in that too.
+web-test: web
+	cd web && npm run --silent types && npm test --silent
+
+# A page to look at, on localhost.
+web-demo: web
+	$(RUN)/bin/python web/demo/pictures.py web/dist-demo examples/kodim23.png examples/small/*.png
+	cp -r web/models web/dist-demo/
+	cd web && npm run --silent demo
+
+web/node_modules/ready: web/package-lock.json
+	cd web && npm ci --no-audit --no-fund --loglevel error
+	@touch $@
 
 # Processor time and memory by stage and size; nothing else should run.
 bench: $(DEV)/ready

@@ -19,13 +19,25 @@ export class MemorySource implements Source {
 export class UrlSource implements Source {
   /** Bytes that came over the wire. */
   received = 0;
+  private head: Uint8Array = new Uint8Array(); // the first bytes, as many as came with the header
   private whole: Uint8Array | null = null;
   private version: string | null = null;
 
   constructor(private readonly url: string) {}
 
   async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
-    if (!this.whole && length) {
+    const known = this.head.subarray(offset, offset + length);
+    if (known.length === length) return known;
+    const rest = await this.fetched(offset + known.length, length - known.length, signal);
+    const data = new Uint8Array(known.length + rest.length);
+    data.set(known);
+    data.set(rest, known.length);
+    if (offset === 0) this.head = data;
+    return data;
+  }
+
+  private async fetched(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
+    if (!this.whole) {
       const response = await this.request(`bytes=${offset}-${offset + length - 1}`, signal);
       if (response.status === 416) return new Uint8Array(); // behind the end
       if (!response.ok) throw new CompassError(`${this.url} cannot be read: the server says ${response.status} ${response.statusText}`);

@@ -1,0 +1,102 @@
+// One open file, wherever it is decoded: on this thread or in a worker.
+
+import { Codec, type LoadModel } from "./codec";
+import { Decoder } from "./decoder";
+import { CompassError } from "./errors";
+import type { Pixels } from "./picture";
+import { MemorySource, UrlSource, type Source } from "./source";
+
+export type FileSource = string | URL | ArrayBuffer | Uint8Array | Blob;
+
+export interface LayerInfo {
+  index: number;
+  width: number;
+  height: number;
+  /** 0 to 6. */
+  quality: number;
+  /** Bytes of the file up to the end of this layer. */
+  bytes: number;
+}
+
+export interface FileInfo {
+  width: number;
+  height: number;
+  grey: boolean;
+  alpha: boolean;
+  /** Hash of the model that decodes it. */
+  model: string;
+  /** The smallest first. */
+  layers: LayerInfo[];
+  /** ICC profile of all layers, if it is in front of them. */
+  profile: Uint8Array | null;
+}
+
+/** A file whose header has been read. */
+export interface OpenFile {
+  info: FileInfo;
+  /** Begins to load what layers up to this one need of the model. */
+  prepare(layer: number): void;
+  /** Decodes a layer. Throws CompassError on damage, AbortError if told to stop. */
+  decode(layer: number, signal?: AbortSignal): Promise<Pixels>;
+  /** Bytes that came over the wire, of the file alone. */
+  received(): Promise<number>;
+  close(): void;
+}
+
+const codecs = new Map<string, Promise<Codec>>();
+
+/** The codec of a model, one for all files of this thread. */
+function codecOf(model: string, models: string | LoadModel): Promise<Codec> {
+  if (typeof models !== "string") return Codec.create(model, models);
+  const key = new URL(`${model}-`, models).href;
+  let codec = codecs.get(key);
+  if (!codec) {
+    codec = Codec.create(model, (name) => fetched(new URL(name, models).href, model));
+    codecs.set(key, codec);
+  }
+  return codec;
+}
+
+async function fetched(url: string, model: string): Promise<Uint8Array> {
+  let response: Response;
+  try {
+    response = await fetch(url);
+  } catch (error) {
+    throw new CompassError(`the model ${model} cannot be loaded from ${url}: ${(error as Error).message}`);
+  }
+  if (!response.ok) throw new CompassError(`the model ${model} cannot be loaded from ${url}: the server says ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** Opens a file on this thread. models: the folder of the model files, ending in a slash, or what loads them. */
+export async function openHere(source: FileSource, models: string | LoadModel, signal?: AbortSignal): Promise<OpenFile> {
+  const bytes = await sourceOf(source);
+  const decoder = await Decoder.open(bytes, signal);
+  const { header } = decoder;
+  const codec = codecOf(header.model, models);
+  void codec.then((ready) => ready.part("base")).catch(() => undefined); // while the first layer is fetched
+  const { width, height } = header.layers.at(-1)!;
+  const layers = header.layers.map((layer, index) => ({
+    index,
+    width: layer.width,
+    height: layer.height,
+    quality: layer.quality / 32,
+    bytes: layer.end,
+  }));
+  const profile = await decoder.box("ICCP", signal);
+  return {
+    info: { width, height, grey: header.grey, alpha: header.alpha, model: header.model, layers, profile },
+    prepare: (layer) => {
+      if (layer) void codec.then((ready) => ready.part("base").then(() => ready.part("residual"))).catch(() => undefined);
+    },
+    decode: async (layer, stop) => decoder.decode(layer, await codec, stop),
+    received: async () => (bytes instanceof UrlSource ? bytes.received : 0),
+    close: () => undefined,
+  };
+}
+
+async function sourceOf(source: FileSource): Promise<Source> {
+  if (typeof source === "string" || source instanceof URL) return new UrlSource(String(source));
+  if (source instanceof Blob) return new MemorySource(new Uint8Array(await source.arrayBuffer()));
+  return new MemorySource(source instanceof ArrayBuffer ? new Uint8Array(source) : source);
+}

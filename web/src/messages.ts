@@ -1,0 +1,20 @@
+// What a page and its worker say to each other.
+
+import type { FileInfo, FileSource } from "./file";
+import type { Pixels } from "./picture";
+
+/** A call, with its number. */
+export type Request = { id: number } & (
+  | { call: "open"; source: FileSource; models: string }
+  | { call: "prepare"; file: number; layer: number }
+  | { call: "decode"; file: number; layer: number }
+  | { call: "received"; file: number }
+  | { call: "close"; file: number }
+  | { call: "stop"; what: number }
+);
+
+/** What a call gave: an opened file is known by the number of its call. */
+export type Answer = { id: number } & (
+  | { result: FileInfo | Pixels | number | null }
+  | { error: { name: string; message: string } }
+);
