@@ -15,7 +15,7 @@ PEERS := $(filter-out %/compass.json %/single-compass.json,$(wildcard results/ko
 # In place of Urban100 and CLIC 2021, which are not at hand: a folder of other pictures.
 STAND_IN ?= valid
 
-.PHONY: demo test test-fast check-lowest lint types check web web-test web-demo bench effort results clean
+.PHONY: demo test test-fast check-lowest lint types check web web-test web-demo web-results bench effort results clean
 
 demo: $(RUN)/ready
 	@mkdir -p build
@@ -65,6 +65,10 @@ web-demo: web
 web/node_modules/ready: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund --loglevel error
 	@touch $@
+
+# Figures of the decoder for browsers: needs Chromium, and nothing else running.
+web-results: web $(DEV)/ready
+	$(DEV)/bin/python benchmarks/product/web.py $(KODAK) --count 20
 
 # Processor time and memory by stage and size; nothing else should run.
 bench: $(DEV)/ready

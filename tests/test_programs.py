@@ -228,9 +228,19 @@ def check_paper_report(outcome: Outcome) -> None:
     assert outcome.text("out/report.html").count("<img") == 3 + 4 + 5 + 6 + 9
 
 
+def check_web(outcome: Outcome) -> None:
+    text = outcome.text("out.md")
+    assert "| layers whose symbols differ from Python's | 0 of 3 |" in text
+    assert "| layers whose pixels in Chromium are not Node's to the bit | 0 of 3 |" in text
+    assert len(re.findall(r"^\| \d \| \d+ \| \d+ \|$", text, re.MULTILINE)) == 3
+    assert "| JPEGs of the three sizes |" in text
+
+
 MODEL = f"--model {TINY_MODEL}"
 PEERS = " ".join(map(str, RECORDED))
 needs_torch, slow = pytest.mark.torch, pytest.mark.slow
+built = (ROOT / "web" / "dist" / "compass-image.js").exists() and Path("/usr/bin/chromium").exists()
+needs_browser = pytest.mark.skipif(not built, reason="needs make web, and Chromium")
 PROGRAMS = [
     pytest.param(name, arguments, check, marks=marks, id=check.__name__.removeprefix("check_"))
     for name, arguments, check, *marks in [
@@ -248,6 +258,7 @@ PROGRAMS = [
          check_robustness, slow),
         ("product/robustness.py", "--fuzz-log fuzz.log --note 'what was found' --out out.md", check_fuzzing),
         ("product/report.py", "--out out --readme README.md --card card.json", check_results, slow),
+        ("product/web.py", f"small --count 1 {MODEL} --out out.md", check_web, needs_browser, slow),
         ("networks/predictors.py", "--only fast --size 48x32 --out out.json", check_predictors, needs_torch, slow),
         ("networks/symbols.py", "small weights.pt --profile tiny --model trained.model --out out.json", check_symbols,
          needs_torch, slow),

@@ -1,7 +1,7 @@
 """Files for the demo page: python web/demo/pictures.py FOLDER PICTURE...
 
-Each photograph as NAME.cmps in three layers, and as one AVIF and one JPEG, the smallest with at least the PSNR of its largest
-layer; pictures.json says how large all are.
+Each photograph as NAME.cmps in three layers, and as one AVIF and one JPEG, the smallest with at least the PSNR of its
+largest layer; pictures.json says how large all are.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The decoder's half of a model for browsers: two files, the first for the base layer alone.
 
-A browser runs neither ONNX graphs nor zip archives, so `web/` knows the networks of the `fast` profile and needs their weights
-only. A part is, little-endian: the magic `CMPW`; the length of a JSON header, 4 bytes; the header; and a zlib stream of all
-arrays. The header holds `format`, `part`, the `model` hash, the integer `networks` of the entropy model, and `arrays`: for
-each its name, type and shape, in order. The bytes of an array are stored by significance, the lowest of all its numbers first.
+A browser runs neither ONNX graphs nor zip archives, so `web/` knows the networks of the `fast` profile and needs
+their weights only. A part is, little-endian: the magic `CMPW`; the length of a JSON header, 4 bytes; the header; and a
+zlib stream of all arrays. The header holds `format`, `part`, the `model` hash, the integer `networks` of the entropy
+model, and `arrays`: for each its name, type and shape, in order. The bytes of an array are stored by significance, the
+lowest of all its numbers first.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ def _by_significance(array: NDArray[Any]) -> bytes:
 def _weights(file: ModelFile, member: str, known: re.Pattern[str], prefix: str) -> dict[str, NDArray[Any]]:
     """The weights of a graph by their names. Raises ModelError if one is unknown."""
     found = {name.removesuffix(".half"): array for name, array in _initializers(file.read(member))}
-    if not found or not all(known.fullmatch(name) for name in found):
+    # Of several biases that are equal the export keeps one: such are zeros, and a missing one is taken for them.
+    lost = [name for name in found if name.endswith("weight") and name.removesuffix("weight") + "bias" not in found]
+    zeros = any(name.endswith("bias") and not array.any() for name, array in found.items())
+    if not found or not all(known.fullmatch(name) for name in found) or (lost and not zeros):
         raise ModelError(f"the model {file.manifest.name} is not of the profile that browsers can decode")
     return {prefix + name: array for name, array in found.items()}
 
