@@ -51,6 +51,7 @@ web: web/node_modules/ready $(RUN)/ready
 	cd web && npm run --silent build
 	$(RUN)/bin/compass models web web/models
 	$(RUN)/bin/compass models web web/models --model conformance/tiny.model
+	cp web/dist/compass-image.js src/compass/serve/static/
 
 # With Chromium at /usr/bin/chromium, or at $$CHROMIUM, in that too.
 web-test: web
@@ -113,7 +114,7 @@ $(RUN)/ready: pyproject.toml constraints.txt $(shell find src -name '*.py' -o -n
 
 $(DEV)/ready: pyproject.toml constraints.txt
 	$(call make_venv,$(DEV))
-	$(DEV)/bin/pip install -q -c constraints.txt -e ".[train,eval,dev]"
+	$(DEV)/bin/pip install -q -c constraints.txt -e ".[train,eval,serve,dev]"
 	@touch $@
 
 $(LOWEST)/ready: pyproject.toml constraints-lowest.txt

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -228,6 +229,12 @@ def check_paper_report(outcome: Outcome) -> None:
     assert outcome.text("out/report.html").count("<img") == 3 + 4 + 5 + 6 + 9
 
 
+def check_load(outcome: Outcome) -> None:
+    rows = re.findall(r"^\| (.*) \| (\d+) \| ([\d.]+) \| (\S+) \| (\S+) \| (\d+) \|$", outcome.text("out.md"), re.M)
+    assert [row[1] for row in rows] == ["1", "8", "32"] * 3
+    assert all(float(row[2]) > 0 and row[5] == "0" for row in rows)
+
+
 def check_web(outcome: Outcome) -> None:
     text = outcome.text("out.md")
     assert "| layers whose symbols differ from Python's | 0 of 3 |" in text
@@ -240,6 +247,7 @@ MODEL = f"--model {TINY_MODEL}"
 PEERS = " ".join(map(str, RECORDED))
 needs_torch, slow = pytest.mark.torch, pytest.mark.slow
 built = (ROOT / "web" / "dist" / "compass-image.js").exists() and Path("/usr/bin/chromium").exists()
+needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
 needs_browser = pytest.mark.skipif(not built, reason="needs make web, and Chromium")
 PROGRAMS = [
     pytest.param(name, arguments, check, marks=marks, id=check.__name__.removeprefix("check_"))
@@ -259,6 +267,8 @@ PROGRAMS = [
         ("product/robustness.py", "--fuzz-log fuzz.log --note 'what was found' --out out.md", check_fuzzing),
         ("product/report.py", "--out out --readme README.md --card card.json", check_results, slow),
         ("product/web.py", f"small --count 1 {MODEL} --out out.md", check_web, needs_browser, slow),
+        ("product/load.py",
+         f"small/small.png --seconds 1 --minutes 0.1 --megapixels 0.01 {MODEL} --out out.md", check_load, needs_wrk, slow),
         ("networks/predictors.py", "--only fast --size 48x32 --out out.json", check_predictors, needs_torch, slow),
         ("networks/symbols.py", "small weights.pt --profile tiny --model trained.model --out out.json", check_symbols,
          needs_torch, slow),

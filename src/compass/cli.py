@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from compass import cli_bench, cli_extras, cli_models
+from compass import cli_bench, cli_extras, cli_models, cli_serve
 from compass.cli_files import HINT, Files, Jobs, OutDir, end_cleanly, named, plan, progress_bar, run
 from compass.cli_options import (
     Force,
@@ -272,7 +272,14 @@ def _extract_file(layer: int, force: bool, source: Path, target: Path) -> None:
     write_bytes(data, target, replace=force)
 
 
-for command in (cli_extras.train, cli_extras.export, cli_extras.evaluate, cli_extras.report, cli_bench.bench):
+for command in (
+    cli_extras.train,
+    cli_extras.export,
+    cli_extras.evaluate,
+    cli_extras.report,
+    cli_bench.bench,
+    cli_serve.serve,
+):
     app.command()(command)
 app.add_typer(cli_models.app, name="models")
 

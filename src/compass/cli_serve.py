@@ -1,0 +1,47 @@
+"""`compass serve`: a folder of layered files for viewers and browsers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compass.cli_options import ModelName, parse_bytes
+from compass.errors import InputError
+
+
+def serve(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Of .cmps files, and of folders of them.")],
+    host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 lets others in.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen at; 0: any that is free.")] = 8000,
+    base_url: Annotated[
+        str | None, typer.Option(help="URL that clients reach this server by, where a proxy does not say so itself.")
+    ] = None,
+    cache: Annotated[str, typer.Option(help="Bytes of answers that are kept in memory.")] = "256MB",
+    max_pixels: Annotated[int, typer.Option(min=1, help="Pixels of an answer at most.")] = 16_000_000,
+    jobs: Annotated[int, typer.Option("-j", "--jobs", min=1, help="Images that are decoded at once.")] = 2,
+    model: ModelName = None,
+) -> None:
+    """Serve a folder: IIIF Image API 3.0 at /iiif, the files at /files with byte ranges, a page to look at them at /.
+
+    Needs the extra: pip install 'compass-codec[serve]'.
+    """
+    try:
+        import uvicorn
+
+        from compass.serve.app import Options, Server
+    except ModuleNotFoundError as error:
+        raise InputError(f"{error.name} is missing: pip install 'compass-codec[serve]'") from None
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder")
+    options = Options(
+        base=base_url.rstrip("/") if base_url else None,
+        cache=parse_bytes(cache),
+        most_pixels=max_pixels,
+        workers=jobs,
+        model=model,
+    )
+    uvicorn.run(
+        Server(folder, options).app(), host=host, port=port, log_level="info", access_log=False, proxy_headers=True
+    )
