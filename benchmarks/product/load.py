@@ -64,7 +64,13 @@ def main() -> None:
         for title, each in (("small", image), ("large", large)):
             (folder / f"{title}.cmps").write_bytes(compass.encode(each, [1 / 8, 1 / 4, 1 / 2, 1], model=options.model))
         fields = {
-            title: {"name": title, "width": each.width, "height": each.height, "scales": scales, "small": 96}
+            title: {
+                "name": title,
+                "width": each.width,
+                "height": each.height,
+                "scales": scales,
+                "small": each.width // 4,
+            }
             for title, each, scales in (("small", image, 1), ("large", large, 4))
         }
         kinds = {
