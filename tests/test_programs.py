@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -229,10 +230,13 @@ def check_paper_report(outcome: Outcome) -> None:
     assert outcome.text("out/report.html").count("<img") == 3 + 4 + 5 + 6 + 9
 
 
+def check_iiif(outcome: Outcome) -> None:
+    assert "Done (33 tests, 0 failures)" in outcome.stdout
+
+
 def check_load(outcome: Outcome) -> None:
-    rows = re.findall(
-        r"^\| (parts .*|the same .*) \| (\d+) \| ([\d.]+) \| (\S+) \| (\S+) \| (\d+) \|$", outcome.text("out.md"), re.M
-    )
+    row = r"^\| (parts .*|the same .*) \| (\d+) \| ([\d.]+) \| (\S+) \| (\S+) \| (\d+) \|$"
+    rows = re.findall(row, outcome.text("out.md"), re.MULTILINE)
     assert [row[1] for row in rows] == ["1", "8", "32"] * 3
     assert all(float(row[2]) > 0 and row[5] == "0" for row in rows)
 
@@ -250,6 +254,7 @@ PEERS = " ".join(map(str, RECORDED))
 needs_torch, slow = pytest.mark.torch, pytest.mark.slow
 built = (ROOT / "web" / "dist" / "compass-image.js").exists() and Path("/usr/bin/chromium").exists()
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
+needs_validator = pytest.mark.skipif(find_spec("iiif_validator") is None, reason="needs iiif-validator")
 needs_browser = pytest.mark.skipif(not built, reason="needs make web, and Chromium")
 PROGRAMS = [
     pytest.param(name, arguments, check, marks=marks, id=check.__name__.removeprefix("check_"))
@@ -272,6 +277,7 @@ PROGRAMS = [
         ("product/load.py",
          f"small/small.png --seconds 1 --minutes 0.1 --megapixels 0.01 {MODEL} --out out.md",
          check_load, needs_wrk, slow),
+        ("product/iiif.py", "--level 2", check_iiif, needs_validator, slow),
         ("networks/predictors.py", "--only fast --size 48x32 --out out.json", check_predictors, needs_torch, slow),
         ("networks/symbols.py", "small weights.pt --profile tiny --model trained.model --out out.json", check_symbols,
          needs_torch, slow),
