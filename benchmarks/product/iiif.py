@@ -1,6 +1,6 @@
 """The IIIF validator against `compass serve`: python benchmarks/product/iiif.py
 
-Needs the package iiif-validator, which has the colours of the image that it asks for. Exits with the number of failures.
+Needs the package iiif-validator, which has the colours of the image that it asks for. Exits with the count of failures.
 """
 
 from __future__ import annotations
