@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import compass
+from compass.entropy import ans
 from compass.entropy.ans import Decoder, Encoder, ideal_bits
 from compass.entropy.latent import hyper_size
 from compass.entropy.operations import to_float
@@ -36,6 +40,50 @@ def test_round_trip_of_any_values_in_any_groups(groups):
     for values, t in groups:
         assert decoder.get(len(values), TABLES[t]).tolist() == values
     decoder.finish()
+
+
+@contextlib.contextmanager
+def plain_coder():
+    """As if constriction were not there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ans, "constriction", None)
+        patch.setattr(ans, "_models", WeakKeyDictionary())
+        yield
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(VALUES, st.integers(0, 2)), max_size=5))
+def test_both_coders_make_the_same_bytes(groups):
+    if ans.constriction is None:
+        pytest.skip("there is one alone")
+    encoder = Encoder()
+    for values, t in groups:
+        encoder.put(np.array(values, np.int64), TABLES[t])
+    data = encoder.finish()
+    with plain_coder():
+        assert encoder.finish() == data
+        decoder = Decoder(data)
+        for values, t in groups:
+            assert decoder.get(len(values), TABLES[t]).tolist() == values
+        decoder.finish()
+
+
+@pytest.mark.parametrize("data", [b"\1\2\3", b"\1" * 41])
+def test_the_plain_coder_finds_damage(data):
+    with plain_coder():
+        decoder = Decoder(data)
+        decoder.get(3, TABLES[1])
+        with pytest.raises(FormatError, match="does not end"):
+            decoder.finish()
+
+
+def test_a_file_without_constriction(parrots, tiny_model_path):
+    data = compass.encode(parrots, [0.5, 1], 3, tiny_model_path)
+    image = compass.decode(data, model=tiny_model_path)
+    with plain_coder():
+        assert ans.coder_name() == "plain Python"
+        assert compass.encode(parrots, [0.5, 1], 3, tiny_model_path) == data
+        assert compass.decode(data, model=tiny_model_path).tobytes() == image.tobytes()
 
 
 @pytest.mark.parametrize("count", [0, 1, 10, 100, 10_000])

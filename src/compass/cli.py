@@ -288,8 +288,9 @@ app.add_typer(cli_models.app, name="models")
 def _options(version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False) -> None:
     if version:
         import compass
+        from compass.entropy.ans import coder_name
 
-        typer.echo(f"compass {compass.__version__}")
+        typer.echo(f"compass {compass.__version__} (entropy coder: {coder_name()})")
         raise typer.Exit
 
 

@@ -57,7 +57,7 @@ async function inNode() {
         digestOf(hash, latent.hyperSymbols, latent.hyperSymbols.length / (Math.ceil(height / 4) * Math.ceil(width / 4)));
         digestOf(hash, latent.symbols, latent.symbols.length / (height * width));
       };
-      const pixels = await decoder.decode(k, codec, undefined, watch);
+      const pixels = await decoder.decode(k, codec, { watch });
       layers.push({ symbolsEqual: hash.digest("hex") === symbols, ...differences(pixels.data, readFileSync(`${folder}/${name}.${k}.rgb`)) });
       pixelsOfNode.set(`${name}.${k}`, createHash("sha256").update(pixels.data).digest("hex"));
     }

@@ -25,6 +25,8 @@ export interface OpenOptions {
   signal?: AbortSignal;
   /** Whether to decode in a worker, by default where there are any. */
   worker?: boolean;
+  /** Workers that decode a large image, by default one per processor, at most 4. Once started they stay, for all files. */
+  threads?: number;
 }
 
 export interface LayerChoice {
@@ -104,8 +106,8 @@ export async function open(source: FileSource, options: OpenOptions = {}): Promi
   const models = new URL(options.models ?? new URL("models/", script), base).href.replace(/\/?$/, "/");
   const from = typeof source === "string" ? new URL(source, base).href : source instanceof URL ? source.href : source;
   if (options.load) return new CompassFile(await openHere(from, options.load, options.signal));
-  const opened = (options.worker ?? typeof Worker !== "undefined") ? openInWorker : openHere;
-  return new CompassFile(await opened(from, models, options.signal));
+  if (!(options.worker ?? typeof Worker !== "undefined")) return new CompassFile(await openHere(from, models, options.signal));
+  return new CompassFile(await openInWorker(from, models, options.signal, options.threads));
 }
 
 /** Opens a file and decodes one layer. */

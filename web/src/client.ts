@@ -8,14 +8,19 @@ import DecodingWorker from "./worker?worker&inline";
 
 type Call = Request extends infer R ? (R extends { id: number } ? Omit<R, "id"> : never) : never;
 
+const HELPED = 300_000; // pixels of an image from which on more than one worker decodes
+const MOST_HELPERS = 3; // each holds the model, too
+
 let worker: Worker | null = null;
+let helpers: Worker[] = [];
 let last = 0;
 const waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
 
-/** Opens a file in the worker that all files of a page share. */
-export async function openInWorker(source: FileSource, models: string, signal?: AbortSignal): Promise<OpenFile> {
+/** Opens a file in the worker that all files of a page share. threads: that decode it, if it is large. */
+export async function openInWorker(source: FileSource, models: string, signal?: AbortSignal, threads?: number): Promise<OpenFile> {
   const [file, opened] = ask<FileInfo>({ call: "open", source, models }, signal);
   const info = await opened;
+  if (info.width * info.height >= HELPED) addHelpers(threads);
   return {
     info,
     prepare: (layer) => void ask({ call: "prepare", file, layer }),
@@ -44,6 +49,17 @@ async function answer<T>(request: Request, signal?: AbortSignal): Promise<T> {
   }
 }
 
+/** Starts workers that decode parts for the one that answers, once for all files. */
+function addHelpers(threads = Math.min(navigator.hardwareConcurrency || 1, 1 + MOST_HELPERS)): void {
+  while (helpers.length + 1 < threads) {
+    const helper = new DecodingWorker();
+    const { port1, port2 } = new MessageChannel();
+    helper.postMessage({ id: 0, call: "help" } satisfies Request, [port1]);
+    running().postMessage({ id: 0, call: "helper" } satisfies Request, [port2]);
+    helpers.push(helper);
+  }
+}
+
 function running(): Worker {
   if (worker) return worker;
   worker = new DecodingWorker();
@@ -56,6 +72,8 @@ function running(): Worker {
   worker.onerror = (event) => {
     for (const { reject } of waiting.values()) reject(new CompassError(`the decoder has stopped: ${event.message}`));
     waiting.clear();
+    for (const helper of helpers) helper.terminate();
+    helpers = [];
     worker = null;
   };
   return worker;

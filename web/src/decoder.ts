@@ -5,22 +5,32 @@ import type { Codec } from "./codec";
 import { parseHeader, tilesOf, type Header, type LayerEntry, type Part } from "./container";
 import type { Latent } from "./entropy";
 import { CompassError } from "./errors";
-import type { Pixels } from "./picture";
+import { CELL, decodeAll, decodePart, inPixels, type Helper, type PartTask } from "./parts";
+import { paste, viewOf, type Pixels } from "./picture";
+import { Predictor } from "./predictor";
 import type { Source } from "./source";
 import { around, sizeOf, type Window } from "./window";
 
 const FIRST_BYTES = 512; // that hold the header of most files
 const MOST_HEADER = 65536;
-const CELL = 16; // pixels a side of a position of y
 const MARGIN = 2; // positions beyond which nothing matters
 const PART = 32; // positions a side that are worked out at once
-const MOST_PIXELS = 2 ** 28;
+const MOST_PIXELS = 2 ** 27;
 
 /** The symbols of a tile of a layer, for whoever wants to compare them. */
 export type Watch = (layer: number, tile: number, latent: Latent, size: { height: number; width: number }) => void;
 
+export interface DecodeOptions {
+  signal?: AbortSignal | undefined;
+  /** Is told of the symbols. */
+  watch?: Watch;
+  /** Who else decodes parts. */
+  helpers?: Helper[];
+}
+
 export class Decoder {
   private below: { layer: number; pixels: Pixels } | null = null;
+  private last: Promise<unknown> = Promise.resolve(); // what is being decoded: one layer at a time
 
   private constructor(
     readonly header: Header,
@@ -48,13 +58,21 @@ export class Decoder {
    *
    * Throws CompassError if a layer is cut off or damaged, an AbortError if told to stop.
    */
-  async decode(layer: number, codec: Codec, signal?: AbortSignal, watch?: Watch): Promise<Pixels> {
+  decode(layer: number, codec: Codec, options: DecodeOptions = {}): Promise<Pixels> {
+    const decoded = this.last.then(() => this.alone(layer, codec, options));
+    this.last = decoded.catch(() => undefined);
+    return decoded;
+  }
+
+  private async alone(layer: number, codec: Codec, options: DecodeOptions): Promise<Pixels> {
+    const { signal } = options;
+    signal?.throwIfAborted();
     const { layers } = this.header;
     if (!(layer in layers)) throw new CompassError(`there is no layer ${layer}: the file has layers 0 to ${layers.length - 1}`);
     if (layers[layer]!.width * layers[layer]!.height > MOST_PIXELS) throw new CompassError("the layer has more pixels than are decoded here");
     if (this.below && this.below.layer > layer) this.below = null;
     for (let k = this.below ? this.below.layer + 1 : 0; k <= layer; k++) {
-      this.below = { layer: k, pixels: await this.one(k, codec, signal, watch) };
+      this.below = { layer: k, pixels: await this.one(k, codec, options) };
     }
     const { pixels } = this.below!;
     return { ...pixels, data: await this.withAlpha(layers[layer]!, pixels, signal) };
@@ -67,7 +85,7 @@ export class Decoder {
     return data;
   }
 
-  private async one(k: number, codec: Codec, signal?: AbortSignal, watch?: Watch): Promise<Pixels> {
+  private async one(k: number, codec: Codec, { signal, watch, helpers = [] }: DecodeOptions): Promise<Pixels> {
     const layer = this.header.layers[k]!;
     // The model and the bytes are fetched side by side.
     const [parts, payload] = await Promise.all([
@@ -84,22 +102,38 @@ export class Decoder {
     }
     const { width, height } = layer;
     const pixels: Pixels = { width, height, data: new Uint8ClampedArray(4 * width * height) };
-    const positions = { height: Math.ceil(height / CELL), width: Math.ceil(width / CELL) };
-    for (let top = 0; top < positions.height; top += PART) {
-      for (let left = 0; left < positions.width; left += PART) {
-        const own = { top, left, bottom: Math.min(top + PART, positions.height), right: Math.min(left + PART, positions.width) };
+    const here = async (task: PartTask) => {
+      await pause(signal);
+      return decodePart(codec.kernels, parts, task);
+    };
+    const tasks = this.tasks(k, latents, parts.entropy.channels, helpers.length + 1);
+    await decodeAll(tasks, here, helpers, (task, found) => paste(pixels, found, task.written));
+    signal?.throwIfAborted();
+    return pixels;
+  }
+
+  /** Parts of a layer, so many that all who decode have something to do. */
+  private *tasks(k: number, latents: (Latent & Window)[], channels: number, decoding: number): Generator<PartTask> {
+    const layer = this.header.layers[k]!;
+    const positions = { height: Math.ceil(layer.height / CELL), width: Math.ceil(layer.width / CELL) };
+    const count = (side: number) => Math.ceil(positions.height / side) * Math.ceil(positions.width / side);
+    const side = decoding > 1 && count(PART) < 2 * decoding ? PART / 2 : PART;
+    for (let top = 0; top < positions.height; top += side) {
+      for (let left = 0; left < positions.width; left += side) {
+        const own = { top, left, bottom: Math.min(top + side, positions.height), right: Math.min(left + side, positions.width) };
         const cells = around(own, MARGIN, 1, positions);
-        const written = inPixels(own, layer);
-        const values = gathered(latents, cells, parts.entropy.channels);
-        codec.kernels.scratch(() => {
-          const seen = inPixels(cells, layer);
-          const prediction = parts.predictor ? { at: parts.predictor.run(this.below!.pixels, layer, seen), window: seen } : null;
-          parts.synthesis.run(values, cells, prediction, written, pixels, this.header.grey);
-        });
-        await pause(signal);
+        const lower = k ? this.below!.pixels : null;
+        yield {
+          part: k ? "residual" : "base",
+          layer: { height: layer.height, width: layer.width },
+          grey: this.header.grey,
+          written: inPixels(own, layer),
+          cells,
+          values: gathered(latents, cells, channels),
+          below: lower && viewOf(lower, Predictor.sees(inPixels(cells, layer), layer, lower)),
+        };
       }
     }
-    return pixels;
   }
 
   private async withAlpha(layer: LayerEntry, pixels: Pixels, signal?: AbortSignal): Promise<Pixels["data"]> {
@@ -114,15 +148,6 @@ export class Decoder {
     }
     return data;
   }
-}
-
-function inPixels({ top, left, bottom, right }: Window, layer: LayerEntry): Window {
-  return {
-    top: CELL * top,
-    left: CELL * left,
-    bottom: Math.min(CELL * bottom, layer.height),
-    right: Math.min(CELL * right, layer.width),
-  };
 }
 
 /** y of a window of positions, [positions][channels], from the tiles that it touches. */

@@ -1,8 +1,9 @@
 // One open file, wherever it is decoded: on this thread or in a worker.
 
-import { Codec, type LoadModel } from "./codec";
+import type { LoadModel } from "./codec";
+import { codecOf } from "./codecs";
 import { Decoder } from "./decoder";
-import { CompassError } from "./errors";
+import type { Helper } from "./parts";
 import type { Pixels } from "./picture";
 import { MemorySource, UrlSource, type Source } from "./source";
 
@@ -43,33 +44,14 @@ export interface OpenFile {
   close(): void;
 }
 
-const codecs = new Map<string, Promise<Codec>>();
-
-/** The codec of a model, one for all files of this thread. */
-function codecOf(model: string, models: string | LoadModel): Promise<Codec> {
-  if (typeof models !== "string") return Codec.create(model, models);
-  const key = new URL(`${model}-`, models).href;
-  let codec = codecs.get(key);
-  if (!codec) {
-    codec = Codec.create(model, (name) => fetched(new URL(name, models).href, model));
-    codecs.set(key, codec);
-  }
-  return codec;
-}
-
-async function fetched(url: string, model: string): Promise<Uint8Array> {
-  let response: Response;
-  try {
-    response = await fetch(url);
-  } catch (error) {
-    throw new CompassError(`the model ${model} cannot be loaded from ${url}: ${(error as Error).message}`);
-  }
-  if (!response.ok) throw new CompassError(`the model ${model} cannot be loaded from ${url}: the server says ${response.status}`);
-  return new Uint8Array(await response.arrayBuffer());
-}
-
-/** Opens a file on this thread. models: the folder of the model files, ending in a slash, or what loads them. */
-export async function openHere(source: FileSource, models: string | LoadModel, signal?: AbortSignal): Promise<OpenFile> {
+/**
+ * Opens a file on this thread.
+ *
+ * models: the folder of the model files, ending in a slash, or what loads them; helpers: who else decodes, for a model.
+ */
+export async function openHere(
+  source: FileSource, models: string | LoadModel, signal?: AbortSignal, helpers: (model: string) => Helper[] = () => [],
+): Promise<OpenFile> {
   const bytes = await sourceOf(source);
   const decoder = await Decoder.open(bytes, signal);
   const { header } = decoder;
@@ -89,7 +71,7 @@ export async function openHere(source: FileSource, models: string | LoadModel, s
     prepare: (layer) => {
       if (layer) void codec.then((ready) => ready.part("base").then(() => ready.part("residual"))).catch(() => undefined);
     },
-    decode: async (layer, stop) => decoder.decode(layer, await codec, stop),
+    decode: async (layer, stop) => decoder.decode(layer, await codec, { signal: stop, helpers: helpers(header.model) }),
     received: async () => (bytes instanceof UrlSource ? bytes.received : 0),
     close: () => undefined,
   };

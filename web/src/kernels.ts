@@ -1,6 +1,7 @@
 // The WebAssembly of assembly/index.ts and its memory: weights stay, everything else is taken from a stack.
 
 import code from "../build/kernels";
+import { CompassError } from "./errors";
 
 /** An address in the memory. */
 export type Pointer = number;
@@ -35,8 +36,16 @@ export class Kernels {
     const at = this.top;
     this.top = Math.ceil((at + bytes) / 16) * 16;
     const lacking = this.top - this.memory.buffer.byteLength;
-    if (lacking > 0) this.memory.grow(Math.ceil(lacking / PAGE));
+    if (lacking > 0) this.grow(lacking);
     return at;
+  }
+
+  private grow(bytes: number): void {
+    try {
+      this.memory.grow(Math.ceil(bytes / PAGE));
+    } catch {
+      throw new CompassError("there is not enough memory for a layer of this size");
+    }
   }
 
   /** Runs something and takes back all that it has allocated. */

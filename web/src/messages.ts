@@ -10,6 +10,9 @@ export type Request = { id: number } & (
   | { call: "decode"; file: number; layer: number }
   | { call: "received"; file: number }
   | { call: "close"; file: number }
+  /** There is a helper at the end of the port that comes with this, or: help whoever is there. */
+  | { call: "helper" }
+  | { call: "help" }
   | { call: "stop"; what: number }
 );
 

@@ -3,7 +3,7 @@
 import { Blocks, Linear } from "./features";
 import type { Kernels, Pointer } from "./kernels";
 import type { Tensor, Weights } from "./model";
-import { toFloats, type Pixels } from "./picture";
+import { toFloats, type View } from "./picture";
 import { around, sizeOf, type Size, type Window } from "./window";
 
 const MARGIN = 16; // pixels beyond which nothing matters to a coefficient
@@ -43,9 +43,8 @@ class Axis {
 
   /** Input positions that are seen, from the first to behind the last. */
   get seen(): [number, number] {
-    const all = [...this.cubicIndex, ...this.nearest];
-    const [least, most] = all.reduce(([a, b], n) => [Math.min(a, n), Math.max(b, n)], [Infinity, -Infinity]);
-    return [this.within(least - 1), this.within(most + 1) + 1];
+    const [first, last] = [Math.min(this.cubicIndex[0]!, this.nearest[0]! - 1), Math.max(this.cubicIndex.at(-1)!, this.nearest.at(-1)! + 1)];
+    return [this.within(first), this.within(last) + 1];
   }
 }
 
@@ -84,21 +83,27 @@ export class Predictor {
     ]);
   }
 
-  /** A window of the prediction of an image of `size`, floats from 0 to 1, four a pixel: allocated. */
-  run(lower: Pixels, size: Size, window: Window): Pointer {
+  /** What of the layer below, of size `lower`, a window of the prediction of an image of `size` depends on. */
+  static sees(window: Window, size: Size, lower: Size): Window {
+    const [top, bottom] = new Axis(lower.height, size.height, window.top, window.bottom).seen;
+    const [left, right] = new Axis(lower.width, size.width, window.left, window.right).seen;
+    return around({ top, left, bottom, right }, MARGIN, 2, lower);
+  }
+
+  /** A window of the prediction of an image of `size`, floats from 0 to 1, four a pixel: allocated. lower: what it `sees`. */
+  run(lower: View, size: Size, window: Window): Pointer {
     const { kernels, rank } = this;
     const { height, width } = sizeOf(window);
     const out = kernels.allocate(16 * height * width);
     kernels.scratch(() => {
-      const rows = new Axis(lower.height, size.height, window.top, window.bottom);
-      const columns = new Axis(lower.width, size.width, window.left, window.right);
-      const seen = { top: rows.seen[0], bottom: rows.seen[1], left: columns.seen[0], right: columns.seen[1] };
-      const field = around(seen, MARGIN, 2, lower);
-      const image = toFloats(kernels, lower, field);
+      const rows = new Axis(lower.size.height, size.height, window.top, window.bottom);
+      const columns = new Axis(lower.size.width, size.width, window.left, window.right);
+      const field = lower.window;
+      const image = toFloats(kernels, lower.pixels);
       const { width: inputs, height: inputRows } = sizeOf(field);
       const coefficients = this.coefficients(image, inputRows, inputs);
-      const rowTaps = this.taps(rows, Math.log(size.height / lower.height));
-      const columnTaps = kernels.putFloats(this.taps(columns, Math.log(size.width / lower.width)));
+      const rowTaps = this.taps(rows, Math.log(size.height / lower.size.height));
+      const columnTaps = kernels.putFloats(this.taps(columns, Math.log(size.width / lower.size.width)));
       const cubicColumns = kernels.allocate(16 * width);
       kernels.i32(cubicColumns, 4 * width).set(columns.cubicIndex.map((n) => n - field.left));
       const nearColumns = kernels.allocate(12 * width);

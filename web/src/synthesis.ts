@@ -35,17 +35,17 @@ export class Synthesis {
   }
 
   /**
-   * Writes the pixels of `written` of a layer to `pixels`.
+   * The pixels of a window `written` of a layer.
    *
    * values: y [positions][channels] of `cells`, in positions, which hold `written` and a margin; prediction: of all the pixels of these
    * cells that the layer has.
    */
-  run(values: Float32Array, cells: Window, prediction: Prediction | null, written: Window, pixels: Pixels, grey: boolean): void {
+  run(values: Float32Array, cells: Window, prediction: Prediction | null, written: Window, grey: boolean): Pixels {
     const { kernels, channels } = this;
     const { height: rows, width: columns } = sizeOf(cells);
     const [height, width] = [2 * rows, 2 * columns];
     const count = height * width;
-    kernels.scratch(() => {
+    return kernels.scratch(() => {
       const features = kernels.allocate(4 * count * channels);
       kernels.scratch(() => {
         const y = kernels.putFloats(values);
@@ -66,15 +66,16 @@ export class Synthesis {
         });
       }
       this.blocks.run(features, height, width);
-      this.write(features, cells, prediction, written, pixels, grey);
+      return this.leaving(features, cells, prediction, written, grey);
     });
   }
 
-  private write(features: Pointer, cells: Window, prediction: Prediction | null, written: Window, pixels: Pixels, grey: boolean): void {
+  private leaving(features: Pointer, cells: Window, prediction: Prediction | null, written: Window, grey: boolean): Pixels {
     const { kernels, channels } = this;
     const width = 2 * sizeOf(cells).width;
     const from = (written.left - 2 * SIDE * cells.left) / SIDE;
-    const across = written.right - written.left;
+    const { height: down, width: across } = sizeOf(written);
+    const data = new Uint8ClampedArray(4 * down * across);
     const count = Math.ceil(across / SIDE);
     const line = kernels.allocate(4 * count * this.leave.outputs);
     const bytes = kernels.allocate(4 * SIDE * across);
@@ -88,10 +89,8 @@ export class Synthesis {
         added = prediction.at + step * (top - prediction.window.top) + 16 * (written.left - prediction.window.left);
       }
       kernels.run.fromCells!(line, added, step, bytes, 4 * across, high, across, grey ? 1 : 0);
-      const found = kernels.u8(bytes, 4 * high * across);
-      for (let y = 0; y < high; y++) {
-        pixels.data.set(found.subarray(4 * y * across, 4 * (y + 1) * across), 4 * ((top + y) * pixels.width + written.left));
-      }
+      data.set(kernels.u8(bytes, 4 * high * across), 4 * across * (top - written.top));
     }
+    return { width: across, height: down, data };
   }
 }

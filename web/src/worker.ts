@@ -1,33 +1,43 @@
-// The worker's side: opens and decodes files as the page asks.
+// A worker: opens and decodes files as the page asks, or decodes parts as another worker asks.
 
+import { codecOf } from "./codecs";
+import { CompassError } from "./errors";
 import { openHere, type OpenFile } from "./file";
+import { PortHelper, type HelpAnswer, type HelpRequest } from "./helpers";
 import type { Answer, Request } from "./messages";
+import { decodePart } from "./parts";
 
 const files = new Map<number, OpenFile>();
 const running = new Map<number, AbortController>();
+const ports: MessagePort[] = []; // to helpers
 
-self.onmessage = async ({ data }: MessageEvent<Request>) => {
-  if (data.call === "stop") {
-    running.get(data.what)?.abort();
-    return;
-  }
-  const stop = new AbortController();
-  running.set(data.id, stop);
-  try {
-    const result = await answered(data, stop.signal);
-    const moved = result && typeof result === "object" && "data" in result ? [result.data.buffer] : [];
-    self.postMessage({ id: data.id, result } satisfies Answer, { transfer: moved });
-  } catch (error) {
-    const { name, message } = error as Error;
-    self.postMessage({ id: data.id, error: { name, message } } satisfies Answer);
-  } finally {
-    running.delete(data.id);
-  }
+self.onmessage = async ({ data, ports: given }: MessageEvent<Request>) => {
+  if (data.call === "stop") running.get(data.what)?.abort();
+  else if (data.call === "helper") ports.push(given[0]!);
+  else if (data.call === "help") given[0]!.onmessage = ({ data }: MessageEvent<HelpRequest>) => void help(data, given[0]!);
+  else await answer(data);
 };
 
-async function answered(request: Exclude<Request, { call: "stop" }>, signal: AbortSignal) {
+async function answer(request: Exclude<Request, { call: "stop" | "helper" | "help" }>): Promise<void> {
+  const stop = new AbortController();
+  running.set(request.id, stop);
+  try {
+    const result = await answered(request, stop.signal);
+    const moved = result && typeof result === "object" && "data" in result ? [result.data.buffer] : [];
+    self.postMessage({ id: request.id, result } satisfies Answer, { transfer: moved });
+  } catch (error) {
+    const { name, message } = error as Error;
+    self.postMessage({ id: request.id, error: { name, message } } satisfies Answer);
+  } finally {
+    running.delete(request.id);
+  }
+}
+
+async function answered(request: Parameters<typeof answer>[0], signal: AbortSignal) {
   if (request.call === "open") {
-    const file = await openHere(request.source, request.models, signal);
+    const { source, models } = request;
+    const helpers = (model: string) => ports.map((port) => new PortHelper(port, model, models, ({ message }) => new CompassError(message)));
+    const file = await openHere(source, models, signal, helpers);
     files.set(request.id, file);
     return file.info;
   }
@@ -41,4 +51,15 @@ async function answered(request: Exclude<Request, { call: "stop" }>, signal: Abo
   }
   files.delete(request.file);
   return null;
+}
+
+async function help({ model, models, task }: HelpRequest, port: MessagePort): Promise<void> {
+  try {
+    const codec = await codecOf(model, models);
+    const pixels = decodePart(codec.kernels, await codec.part(task.part), task);
+    port.postMessage({ pixels } satisfies HelpAnswer, [pixels.data.buffer]);
+  } catch (error) {
+    const { name, message } = error as Error;
+    port.postMessage({ error: { name, message } } satisfies HelpAnswer);
+  }
 }

@@ -1,5 +1,6 @@
 // In headless Chromium: the built script, its worker, the element.
 
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, Server } from "node:http";
@@ -68,6 +69,24 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
         expect(Uint8ClampedArray.from(found)).toEqual(expected.data);
       }
     }
+  });
+
+  test("a large image is decoded by several workers, to the same pixels", async () => {
+    const name = "web/test/large.cmps";
+    const here = await open(new Uint8Array(await readFile(ROOT + name)), { worker: false, load: fromDisk });
+    const expected = await here.decode();
+    expect(expected.width * expected.height).toBeGreaterThan(300_000);
+    for (const threads of [1, 2, 3]) {
+      const digest = await page.evaluate(
+        async ({ url, threads }) => {
+          const { data } = await window.compass.decode(url, { models: "/web/models/", threads });
+          return Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", data)));
+        },
+        { url: `/${name}`, threads },
+      );
+      expect(digest).toEqual(Array.from(createHash("sha256").update(expected.data).digest()));
+    }
+    expect(page.workers()).toHaveLength(3);
   });
 
   test("the element shows every layer, and only asks for the bytes that it needs", async () => {

@@ -43,7 +43,7 @@ describe.each(names)("%s", (name) => {
     for (const [k, layer] of expected.layers.entries()) {
       const found: Latent[] = [];
       const watch = (at: number, _: number, latent: Latent) => at === k && found.push(latent);
-      const pixels = await decoder.decode(k, await codecOf(decoder.header.model), undefined, watch);
+      const pixels = await decoder.decode(k, await codecOf(decoder.header.model), { watch });
       expect(found.length).toBe(layer.tiles.length);
       layer.tiles.forEach((tile, n) => {
         expect(byChannel(found[n]!.hyperSymbols, tile.z.shape[0])).toEqual(tile.z.values);

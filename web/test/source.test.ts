@@ -164,6 +164,13 @@ test("decoding stops when told to", async () => {
   expect((await file.decode()).width).toBe(file.info.width);
 });
 
+test("layers that are asked for at once are decoded one after another", async () => {
+  const file = await opened("ladder.cmps");
+  const found = await Promise.all([3, 0, 2, 1, 3].map((layer) => file.decode({ layer })));
+  const again = await opened("ladder.cmps");
+  for (const [n, layer] of [3, 0, 2, 1, 3].entries()) expect(found[n]!.data).toEqual((await again.decode({ layer })).data);
+});
+
 test("layers are chosen by number or by width", async () => {
   const file = await opened("ladder.cmps");
   const widths = file.info.layers.map(({ width }) => width);

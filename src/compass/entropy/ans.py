@@ -1,4 +1,4 @@
-"""Entropy coding of integers with frequency tables: asymmetric numeral systems, by the constriction library.
+"""Entropy coding of integers with frequency tables: asymmetric numeral systems, by constriction or in plain Python.
 
 Values beyond a table's reach are coded as its escape, followed by an Elias-gamma-like code of uniform bits. All
 symbols of one table are coded as one array, which keeps the Python part small.
@@ -6,14 +6,20 @@ symbols of one table are coded as one array, which keeps the Python part small.
 
 from __future__ import annotations
 
+from typing import Any
 from weakref import WeakKeyDictionary
 
-import constriction
 import numpy as np
 from numpy.typing import NDArray
 
+from compass.entropy import plain_coder
 from compass.entropy.tables import PRECISION, FrequencyTable
 from compass.errors import FormatError, InputError
+
+try:
+    import constriction
+except ImportError:  # there is no wheel of it for this machine
+    constriction = None
 
 _CLASSES = 22  # bit lengths of escaped values
 _LIMIT = 1 << 20  # of a symbol's magnitude
@@ -51,7 +57,7 @@ class Encoder:
 
     def finish(self) -> bytes:
         """The coded bytes. Raises InputError on a value of 2^20 or more in magnitude."""
-        coder = constriction.stream.stack.AnsCoder()
+        coder = _coder()
         for values, table in reversed(self._groups):  # int64: the magnitude of the smallest int32 is not one
             inside = np.abs(values) <= table.reach
             classes, rest = _split_escapes(values[~inside], table.reach)
@@ -71,7 +77,7 @@ class Decoder:
         if data.endswith(b"\0"):
             raise FormatError("the entropy-coded data ends in a zero byte")
         padded = data + bytes(-len(data) % 4)
-        self._coder = constriction.stream.stack.AnsCoder(np.frombuffer(padded, "<u4").astype(np.uint32))
+        self._coder = _coder(np.frombuffer(padded, "<u4").astype(np.uint32))
 
     def get(self, count: int, table: FrequencyTable) -> NDArray[np.int32]:
         """The next `count` values coded with `table`."""
@@ -108,23 +114,37 @@ def _split_escapes(values: NDArray[np.integer], reach: int) -> tuple[_Symbols, _
     return classes.astype(np.int32), rest.astype(np.int32)
 
 
-def _push(coder: constriction.stream.stack.AnsCoder, symbols: NDArray[np.integer], model: object) -> None:
+def coder_name() -> str:
+    """What codes here: for people, since the bytes are the same."""
+    return "plain Python" if constriction is None else "constriction"
+
+
+def _coder(words: NDArray[np.uint32] | None = None) -> Any:
+    make = plain_coder.AnsCoder if constriction is None else constriction.stream.stack.AnsCoder
+    return make() if words is None else make(words)
+
+
+def _push(coder: Any, symbols: NDArray[np.integer], model: object) -> None:
     if symbols.size:
         coder.encode_reverse(np.ascontiguousarray(symbols, dtype=np.int32), model)
 
 
 def _model_of(table: FrequencyTable) -> object:
-    """The library's form of a table, made once.
+    """The coder's form of a table, made once.
 
-    The library rounds p_i to floor(p_i * (2^24 - n) / sum(p)) + 1 by running sums. With p_i = f_i - 1 the factor is
+    constriction rounds p_i to floor(p_i * (2^24 - n) / sum(p)) + 1 by running sums. With p_i = f_i - 1 the factor is
     exactly one and all running sums are integers, so it arrives at f_i again, whatever the machine.
     """
     model = _models.get(table)
     if model is None:
-        weights = (table.frequencies - 1).astype(np.float32)
-        model = _models[table] = constriction.stream.model.Categorical(weights, perfect=False)
+        if constriction is None:
+            model = plain_coder.Table(table.frequencies.tolist())
+        else:
+            weights = (table.frequencies - 1).astype(np.float32)
+            model = constriction.stream.model.Categorical(weights, perfect=False)
+        _models[table] = model
     return model
 
 
 def _uniform(size: int) -> object:
-    return constriction.stream.model.Uniform(size)
+    return plain_coder.Uniform(size) if constriction is None else constriction.stream.model.Uniform(size)
