@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,18 @@ import typer
 
 from compass.cli_options import ModelName, parse_bytes
 from compass.errors import InputError
+
+_M_ARENA_MAX = -8  # of mallopt(3)
+
+
+def _share_heap() -> None:
+    """One heap for all threads, where the C library is glibc.
+
+    Else each has its own, and keeps what its largest image took: 724 MB after ten minutes instead of some 350.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_ARENA_MAX, 1)
 
 
 def serve(
@@ -42,6 +56,7 @@ def serve(
         workers=jobs,
         model=model,
     )
+    _share_heap()
     uvicorn.run(
         Server(folder, options).app(), host=host, port=port, log_level="info", access_log=False, proxy_headers=True
     )
