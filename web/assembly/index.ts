@@ -1,10 +1,9 @@
-// The arithmetic of the decoder, on plain memory: the caller lays it out (src/memory.ts), nothing is allocated here.
+// The arithmetic of the decoder, on plain memory: the caller lays it out (src/kernels.ts), nothing is allocated here.
 //
 // Images and features are [row][column][channel]. WebAssembly fixes the result of every instruction used here to the bit, so
 // all browsers decode a file to the same pixels.
 
-// What is done with a sum of products.
-const PLAIN: i32 = 0;
+// What is done with a sum of products; 0: nothing.
 const GATED: i32 = 1; // x * sigmoid(4 x)
 
 const SHARE: i32 = 8; // output channels of a panel of weights
@@ -526,7 +525,7 @@ export function decode(starts: usize, length: i32, first: usize, places: usize, 
 }
 
 /**
- * Sorts the places of a step by the level of their scales; returns how many there are.
+ * Sorts the places of a step by the level of their scales.
  *
  * Places are those of channels `from` to `to`, in raster order, at the positions of [height][width][total] where inPhase, a byte
  * each, is not 0. levels: for each scale from `least` on, `most` of them; found: space for a byte a place. places: in coding order,
@@ -535,7 +534,7 @@ export function decode(starts: usize, length: i32, first: usize, places: usize, 
 export function sortByLevel(
   scales: usize, total: i32, from: i32, to: i32, height: i32, width: i32, inPhase: usize,
   levels: usize, least: f64, most: i32, found: usize, ends: usize, places: usize,
-): i32 {
+): void {
   memory.fill(ends, 0, 64 << 2);
   let n: i32 = 0;
   for (let c = from; c < to; c++) {
@@ -566,7 +565,6 @@ export function sortByLevel(
       n++;
     }
   }
-  return n;
 }
 
 /** y of symbols and means: (symbol + mean / 2^10) / gain, for [count][channels]. */

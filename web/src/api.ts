@@ -87,7 +87,7 @@ export class CompassFile {
   async bitmap(pixels: Pixels): Promise<ImageBitmap> {
     const { profile } = this.info;
     if (!profile) return createImageBitmap(asImageData(pixels) as ImageData);
-    return createImageBitmap(withProfile(pixels, profile));
+    return createImageBitmap(withProfile(pixels, profile, this.info.grey));
   }
 
   /** Bytes of the file that came over the wire so far. */

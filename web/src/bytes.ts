@@ -48,12 +48,33 @@ export function crc32(data: Uint8Array, from = 0): number {
   return ~crc >>> 0;
 }
 
-/** Inflates a zlib stream. Throws CompassError if it is none. */
-export async function inflate(data: Uint8Array, what: string): Promise<Uint8Array<ArrayBuffer>> {
+/** Inflates a zlib stream of at most so many bytes. Throws CompassError if it is none, or longer. */
+export async function inflate(data: Uint8Array, most: number, what: string): Promise<Uint8Array<ArrayBuffer>> {
+  const damaged = new CompassError(`${what} is damaged`);
   const stream = new Blob([data as Uint8Array<ArrayBuffer>]).stream().pipeThrough(new DecompressionStream("deflate"));
-  try {
-    return new Uint8Array(await new Response(stream).arrayBuffer());
-  } catch {
-    throw new CompassError(`${what} is damaged`);
+  const reader = stream.getReader();
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (;;) {
+    const { done, value } = await reader.read().catch(() => {
+      throw damaged;
+    });
+    if (done) return joined(parts);
+    parts.push(value);
+    length += value.length;
+    if (length > most) {
+      await reader.cancel().catch(() => undefined);
+      throw damaged;
+    }
   }
+}
+
+export function joined(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }

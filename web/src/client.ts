@@ -1,6 +1,7 @@
 // The page's side of the worker.
 
 import { CompassError } from "./errors";
+import { HELPED } from "./decoder";
 import type { FileInfo, FileSource, OpenFile } from "./file";
 import type { Answer, Request } from "./messages";
 import type { Pixels } from "./picture";
@@ -8,7 +9,6 @@ import DecodingWorker from "./worker?worker&inline";
 
 type Call = Request extends infer R ? (R extends { id: number } ? Omit<R, "id"> : never) : never;
 
-const HELPED = 300_000; // pixels of an image from which on more than one worker decodes
 const MOST_HELPERS = 3; // each holds the model, too
 
 let worker: Worker | null = null;
@@ -20,13 +20,16 @@ const waiting = new Map<number, { resolve: (value: never) => void; reject: (erro
 export async function openInWorker(source: FileSource, models: string, signal?: AbortSignal, threads?: number): Promise<OpenFile> {
   const [file, opened] = ask<FileInfo>({ call: "open", source, models }, signal);
   const info = await opened;
-  if (info.width * info.height >= HELPED) addHelpers(threads);
   return {
     info,
-    prepare: (layer) => void ask({ call: "prepare", file, layer }),
-    decode: (layer, stop) => ask<Pixels>({ call: "decode", file, layer }, stop)[1],
+    prepare: (layer) => void ask({ call: "prepare", file, layer })[1].catch(() => undefined),
+    decode: (layer, stop) => {
+      const { width, height } = info.layers[layer]!;
+      if (width * height >= HELPED) addHelpers(threads);
+      return ask<Pixels>({ call: "decode", file, layer }, stop)[1];
+    },
     received: () => ask<number>({ call: "received", file })[1],
-    close: () => void ask({ call: "close", file }),
+    close: () => void ask({ call: "close", file })[1].catch(() => undefined),
   };
 }
 
@@ -54,10 +57,18 @@ function addHelpers(threads = Math.min(navigator.hardwareConcurrency || 1, 1 + M
   while (helpers.length + 1 < threads) {
     const helper = new DecodingWorker();
     const { port1, port2 } = new MessageChannel();
+    helper.onerror = loseHelpers;
     helper.postMessage({ id: 0, call: "help" } satisfies Request, [port1]);
     running().postMessage({ id: 0, call: "helper" } satisfies Request, [port2]);
     helpers.push(helper);
   }
+}
+
+/** Without helpers the worker that answers does all: nobody is waited for who may never answer. */
+function loseHelpers(): void {
+  for (const helper of helpers) helper.terminate();
+  helpers = [];
+  worker?.postMessage({ id: 0, call: "helpersLost" } satisfies Request);
 }
 
 function running(): Worker {
@@ -70,11 +81,11 @@ function running(): Worker {
     else call?.reject(raised(data.error));
   };
   worker.onerror = (event) => {
-    for (const { reject } of waiting.values()) reject(new CompassError(`the decoder has stopped: ${event.message}`));
+    for (const { reject } of waiting.values()) reject(new CompassError(`the decoder has stopped${event.message ? `: ${event.message}` : ""}`));
     waiting.clear();
-    for (const helper of helpers) helper.terminate();
-    helpers = [];
+    worker?.terminate();
     worker = null;
+    loseHelpers();
   };
   return worker;
 }

@@ -3,6 +3,8 @@
 import { Codec, type LoadModel } from "./codec";
 import { CompassError } from "./errors";
 
+const MOST = 3; // models that are kept; each holds some 50 MB
+
 const codecs = new Map<string, Promise<Codec>>();
 
 /** The codec of a model. models: the folder of its files, ending in a slash, or what loads them. */
@@ -13,6 +15,7 @@ export function codecOf(model: string, models: string | LoadModel): Promise<Code
   if (!codec) {
     codec = Codec.create(model, (name) => fetched(new URL(name, models).href, model));
     codecs.set(key, codec);
+    for (const old of [...codecs.keys()].slice(0, -MOST)) codecs.delete(old); // files that are open keep theirs
   }
   return codec;
 }

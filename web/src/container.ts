@@ -8,7 +8,14 @@ const VERSION = 2;
 const MOST_SIDE = 2 ** 20;
 const MOST_QUALITY = 192;
 const MOST_LAYERS = 32;
-const CELL = 16; // pixels a side of a position of y
+const MOST_BOXES = 64;
+const MOST_BYTES = { layer: 2 ** 40, box: 2 ** 24 };
+// Our own, of what is decoded: sums of positions of y in all layers, and those of one tile.
+const MOST_POSITIONS = 2 ** 19; // 134 million pixels
+const MOST_IN_TILE = 2 ** 14; // the encoder makes no more than 64x64
+const MOST_PAYLOAD = 4096; // bytes for each of them; an encoder needs 2000 at most
+
+export const CELL = 16; // pixels a side of a position of y
 
 /** Bytes of a file, and what their CRC-32 must be. */
 export interface Part {
@@ -72,12 +79,15 @@ function parse(r: Reader): Header {
     rows.push({ width, height, quality, payload, alpha: flags & 2 ? { offset: 0, length: r.varint(), crc: r.word() } : null });
   }
   const boxes: [string, Part][] = [];
-  for (let left = flags & 4 ? r.byte() : 0; left; left--) {
+  const boxCount = flags & 4 ? r.byte() : 0;
+  if (boxCount > MOST_BOXES) throw new CompassError("the header is damaged: it lists too many boxes");
+  for (let left = boxCount; left; left--) {
     boxes.push([String.fromCharCode(...r.take(4)), { offset: 0, length: r.varint(), crc: r.word() }]);
   }
   const checked = r.data.subarray(0, r.position);
   if (r.word() !== crc32(checked)) throw new CompassError("the header is damaged: its checksum does not match");
   check(rows, fullWidth, fullHeight);
+  if (boxes.some(([, { length }]) => length > MOST_BYTES.box)) throw new CompassError("the header is damaged: a box is too long");
   let at = r.position;
   const place = (part: Part) => {
     part.offset = at;
@@ -100,7 +110,26 @@ function check(rows: Omit<LayerEntry, "end">[], fullWidth: number, fullHeight: n
     }
     ({ width, height } = row);
   }
+  if (rows.some(({ payload, alpha }) => payload.length > MOST_BYTES.layer || (alpha?.length ?? 0) > MOST_BYTES.layer)) {
+    throw new CompassError("the header is damaged: a layer is too long");
+  }
   if (width !== fullWidth || height !== fullHeight) throw new CompassError("the header is damaged: sizes do not match");
+}
+
+/** Throws CompassError if layers up to this one are more than is decoded here. */
+export function checkEffort(header: Header, layer: number): void {
+  let sum = 0;
+  for (const { width, height, payload, alpha } of header.layers.slice(0, layer + 1)) {
+    const [rows, columns] = [Math.ceil(height / CELL), Math.ceil(width / CELL)];
+    const side = header.tile || Infinity;
+    sum += rows * columns;
+    const tooMany = sum > MOST_POSITIONS || Math.min(rows, side) * Math.min(columns, side) > MOST_IN_TILE;
+    if (tooMany) throw new CompassError(`a layer of ${width}x${height} is more than is decoded here`);
+    const most = MOST_PAYLOAD * (rows * columns + 1);
+    if (payload.length > most || (alpha && alpha.length > 2 * CELL ** 2 * rows * columns + 1024)) {
+      throw new CompassError("the header is damaged: a layer is longer than any encoder makes it");
+    }
+  }
 }
 
 /** A tile of the latent of a layer: where it begins, its size in positions, and its stream. */

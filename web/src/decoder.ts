@@ -2,10 +2,10 @@
 
 import { crc32, inflate } from "./bytes";
 import type { Codec } from "./codec";
-import { parseHeader, tilesOf, type Header, type LayerEntry, type Part } from "./container";
+import { CELL, checkEffort, parseHeader, tilesOf, type Header, type LayerEntry, type Part } from "./container";
 import type { Latent } from "./entropy";
 import { CompassError } from "./errors";
-import { CELL, decodeAll, decodePart, inPixels, type Helper, type PartTask } from "./parts";
+import { decodeAll, decodePart, inPixels, type Helper, type PartTask } from "./parts";
 import { paste, viewOf, type Pixels } from "./picture";
 import { Predictor } from "./predictor";
 import type { Source } from "./source";
@@ -15,10 +15,14 @@ const FIRST_BYTES = 512; // that hold the header of most files
 const MOST_HEADER = 65536;
 const MARGIN = 2; // positions beyond which nothing matters
 const PART = 32; // positions a side that are worked out at once
-const MOST_PIXELS = 2 ** 27;
+/** Pixels of a layer from which on helpers decode, too. */
+export const HELPED = 300_000;
 
 /** The symbols of a tile of a layer, for whoever wants to compare them. */
 export type Watch = (layer: number, tile: number, latent: Latent, size: { height: number; width: number }) => void;
+
+/** y of a tile. */
+type TileLatent = Window & { values: Float32Array };
 
 export interface DecodeOptions {
   signal?: AbortSignal | undefined;
@@ -47,10 +51,10 @@ export class Decoder {
     }
   }
 
-  /** The content of a box in front of the layers, or null. */
-  async box(type: string, signal?: AbortSignal): Promise<Uint8Array | null> {
+  /** The content of a box in front of the layers, or null if there is none or it is longer than `most`. */
+  async box(type: string, most: number, signal?: AbortSignal): Promise<Uint8Array | null> {
     const part = this.header.boxes.get(type);
-    return part ? this.read(part, `the box ${type}`, signal) : null;
+    return part && part.length <= most ? (await this.read(part, `the box ${type}`, signal)).slice() : null;
   }
 
   /**
@@ -69,7 +73,7 @@ export class Decoder {
     signal?.throwIfAborted();
     const { layers } = this.header;
     if (!(layer in layers)) throw new CompassError(`there is no layer ${layer}: the file has layers 0 to ${layers.length - 1}`);
-    if (layers[layer]!.width * layers[layer]!.height > MOST_PIXELS) throw new CompassError("the layer has more pixels than are decoded here");
+    checkEffort(this.header, layer);
     if (this.below && this.below.layer > layer) this.below = null;
     for (let k = this.below ? this.below.layer + 1 : 0; k <= layer; k++) {
       this.below = { layer: k, pixels: await this.one(k, codec, options) };
@@ -93,11 +97,11 @@ export class Decoder {
       this.read(layer.payload, `layer ${k}`, signal),
     ]);
     const tiles = tilesOf(layer, payload, this.header.tile);
-    const latents: (Latent & Window)[] = [];
+    const latents: TileLatent[] = [];
     for (const [n, { top, left, height, width, stream }] of tiles.entries()) {
       const latent = parts.entropy.decode(stream, height, width, layer.quality);
       watch?.(k, n, latent, { height, width });
-      latents.push({ ...latent, top, left, bottom: top + height, right: left + width });
+      latents.push({ values: latent.values, top, left, bottom: top + height, right: left + width });
       await pause(signal);
     }
     const { width, height } = layer;
@@ -106,14 +110,15 @@ export class Decoder {
       await pause(signal);
       return decodePart(codec.kernels, parts, task);
     };
-    const tasks = this.tasks(k, latents, parts.entropy.channels, helpers.length + 1);
-    await decodeAll(tasks, here, helpers, (task, found) => paste(pixels, found, task.written));
+    const helping = width * height >= HELPED ? helpers : [];
+    const tasks = this.tasks(k, latents, parts.entropy.channels, helping.length + 1);
+    await decodeAll(tasks, here, helping, (task, found) => paste(pixels, found, task.written));
     signal?.throwIfAborted();
     return pixels;
   }
 
   /** Parts of a layer, so many that all who decode have something to do. */
-  private *tasks(k: number, latents: (Latent & Window)[], channels: number, decoding: number): Generator<PartTask> {
+  private *tasks(k: number, latents: TileLatent[], channels: number, decoding: number): Generator<PartTask> {
     const layer = this.header.layers[k]!;
     const positions = { height: Math.ceil(layer.height / CELL), width: Math.ceil(layer.width / CELL) };
     const count = (side: number) => Math.ceil(positions.height / side) * Math.ceil(positions.width / side);
@@ -140,7 +145,7 @@ export class Decoder {
     const data = pixels.data.slice();
     if (!layer.alpha) return data;
     const what = "the alpha of a layer";
-    const rows = await inflate(await this.read(layer.alpha, what, signal), what);
+    const rows = await inflate(await this.read(layer.alpha, what, signal), layer.width * layer.height, what);
     if (rows.length !== layer.width * layer.height) throw new CompassError(`${what} is damaged`);
     for (let n = 0; n < rows.length; n++) {
       if (n >= layer.width) rows[n] = rows[n]! + rows[n - layer.width]!;
@@ -151,7 +156,7 @@ export class Decoder {
 }
 
 /** y of a window of positions, [positions][channels], from the tiles that it touches. */
-function gathered(latents: (Latent & Window)[], window: Window, channels: number): Float32Array {
+function gathered(latents: TileLatent[], window: Window, channels: number): Float32Array {
   const { height, width } = sizeOf(window);
   const values = new Float32Array(height * width * channels);
   for (const tile of latents) {
@@ -166,8 +171,15 @@ function gathered(latents: (Latent & Window)[], window: Window, channels: number
   return values;
 }
 
-/** Lets other work be done, such as taking in that this is to stop. */
+/** Lets other work be done, such as taking in that this is to stop: sooner than a timer would. */
 async function pause(signal?: AbortSignal): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve));
+  await new Promise<void>((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
   signal?.throwIfAborted();
 }

@@ -22,12 +22,13 @@ export class CompassImage extends Element {
   }
 
   private readonly canvas = document.createElement("canvas");
-  private readonly style_ = document.createElement("style");
-  private stop: AbortController | null = null;
+  private readonly sheet = new CSSStyleSheet();
+  private stop: AbortController | null = null; // of the file that is shown, or being opened
   private file: CompassFile | null = null;
   private shown = -1;
   private showing: AbortController | null = null; // of the file whose layers are being decoded
   private near = false;
+  private labelled = false; // by us
   private readonly sizes = new ResizeObserver(() => void this.sharpen());
   private readonly nearness = new IntersectionObserver((entries) => {
     if (!entries.some((entry) => entry.isIntersecting)) return;
@@ -38,52 +39,68 @@ export class CompassImage extends Element {
   constructor() {
     super();
     this.canvas.setAttribute("part", "canvas");
-    this.attachShadow({ mode: "open" }).append(this.style_, this.canvas);
+    const root = this.attachShadow({ mode: "open" });
+    root.adoptedStyleSheets = [this.sheet]; // allowed by every content security policy
+    root.append(this.canvas);
   }
 
   connectedCallback(): void {
-    if (!this.hasAttribute("role")) this.setAttribute("role", "img");
     this.layOut();
     this.sizes.observe(this);
-    if (this.getAttribute("loading") === "lazy") this.nearness.observe(this);
-    else void this.start();
+    this.nearness.observe(this);
+    void this.start();
   }
 
   disconnectedCallback(): void {
     this.sizes.disconnect();
     this.nearness.disconnect();
+    this.near = false;
     this.end();
   }
 
   attributeChangedCallback(name: string, before: string | null, after: string | null): void {
     if (!this.isConnected || before === after) return;
+    if (name === "src" || name === "models") this.end();
     this.layOut();
-    if (name === "src" || name === "models") {
-      this.end();
-      void this.start();
-    }
+    void this.start();
   }
 
   private layOut(): void {
     const [width, height] = ["width", "height"].map((name) => Number(this.getAttribute(name)) || null);
     const size = this.file?.info;
     const ratio = width && height ? `${width} / ${height}` : size ? `${size.width} / ${size.height}` : "auto";
-    this.style_.textContent = `
-      :host { display: inline-block; max-width: 100%; ${width ? `width: ${width}px;` : size ? `width: ${size.width}px;` : ""} aspect-ratio: ${ratio}; }
-      canvas { display: block; width: 100%; height: 100%; }`;
-    this.setAttribute("aria-label", this.getAttribute("alt") ?? "");
+    const wide = width ?? (height ? null : size?.width);
+    this.sheet.replaceSync(`
+      :host {
+        display: inline-block; max-width: 100%; aspect-ratio: ${ratio};
+        ${wide ? `width: ${wide}px;` : ""} ${height && !width ? `height: ${height}px;` : ""}
+      }
+      canvas { display: block; width: 100%; height: 100%; }`);
+    this.label();
   }
 
+  /** What it is to those who do not see it: an image with its text, or with alt="" an ornament; what an author says goes first. */
+  private label(): void {
+    const alt = this.getAttribute("alt");
+    if (!this.labelled && (this.hasAttribute("role") || this.hasAttribute("aria-label"))) return;
+    this.labelled = true;
+    this.setAttribute("role", alt === "" ? "presentation" : "img");
+    if (alt) this.setAttribute("aria-label", alt);
+    else this.removeAttribute("aria-label");
+  }
+
+  /** Forgets the file, and shows nothing. */
   private end(): void {
     this.stop?.abort();
     this.stop = null;
     this.file?.close();
     this.file = null;
     this.shown = -1;
+    this.canvas.getContext("bitmaprenderer")!.transferFromImageBitmap(null);
   }
 
   private async start(): Promise<void> {
-    const src = this.getAttribute("src");
+    const { src } = this;
     if (!src || this.stop || (this.getAttribute("loading") === "lazy" && !this.near)) return;
     const stop = (this.stop = new AbortController());
     try {
@@ -94,7 +111,7 @@ export class CompassImage extends Element {
       this.layOut();
       await this.sharpen();
     } catch (error) {
-      this.failed(error, stop.signal);
+      this.failed(error, stop);
     }
   }
 
@@ -104,20 +121,22 @@ export class CompassImage extends Element {
     if (!file || !stop || this.showing === stop) return;
     this.showing = stop;
     try {
-      file.prepare(this.wanted(file));
+      if (this.shown < file.choose(this.wanted(file)).index) file.prepare(this.wanted(file));
       while (this.shown < file.choose(this.wanted(file)).index) {
         const started = performance.now();
         const layer = file.info.layers[this.shown + 1]!;
         const bitmap = await file.bitmap(await file.decode({ layer: layer.index, signal: stop.signal }));
-        if (stop !== this.stop) return;
+        const bytes = await file.received();
+        if (stop !== this.stop) return bitmap.close();
         this.draw(bitmap);
         this.shown = layer.index;
-        const detail = { layer, bytes: await file.received(), milliseconds: performance.now() - started };
-        this.dispatchEvent(new CustomEvent("layer", { detail }));
-        if (this.shown >= file.choose(this.wanted(file)).index) this.dispatchEvent(new Event("load"));
+        const milliseconds = performance.now() - started;
+        this.dispatchEvent(new CustomEvent("layer", { detail: { layer, bytes, milliseconds } }));
+        if (stop === this.stop && this.shown >= file.choose(this.wanted(file)).index) this.dispatchEvent(new Event("load"));
       }
+      if (this.shown === file.info.layers.length - 1) file.close(); // nothing more can come: the decoder may forget it
     } catch (error) {
-      this.failed(error, stop.signal);
+      this.failed(error, stop);
     } finally {
       if (this.showing === stop) this.showing = null;
     }
@@ -135,8 +154,11 @@ export class CompassImage extends Element {
     this.canvas.getContext("bitmaprenderer")!.transferFromImageBitmap(bitmap);
   }
 
-  private failed(error: unknown, signal: AbortSignal): void {
-    if (signal.aborted) return;
+  /** Says what is wrong, once: until `src` changes nothing more is tried. */
+  private failed(error: unknown, stop: AbortController): void {
+    if (stop.signal.aborted) return;
+    stop.abort();
+    this.file?.close();
     this.dispatchEvent(new CustomEvent("error", { detail: (error as Error).message }));
   }
 }

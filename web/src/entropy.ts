@@ -1,5 +1,6 @@
 // From a stream to symbols, and to the latent y: docs/reference/format.md, "Payload" and "Which table".
 
+import { exp } from "./elementary";
 import { CompassError } from "./errors";
 import { ExactNetwork, type Place, type Volume } from "./exact";
 import type { Kernels, Pointer } from "./kernels";
@@ -266,7 +267,7 @@ export class EntropyModel {
     const part = fraction / QUALITY_STEPS;
     return Float32Array.from({ length: this.channels }, (_, c) => {
       const [a, b] = [this.logGain[low * this.channels + c]!, this.logGain[(low + 1) * this.channels + c]!];
-      return Math.exp(a * (1 - part) + b * part);
+      return exp(a * (1 - part) + b * part);
     });
   }
 }

@@ -3,9 +3,12 @@
 import type { LoadModel } from "./codec";
 import { codecOf } from "./codecs";
 import { Decoder } from "./decoder";
+import { CompassError } from "./errors";
 import type { Helper } from "./parts";
 import type { Pixels } from "./picture";
 import { MemorySource, UrlSource, type Source } from "./source";
+
+const MOST_PROFILE = 2 ** 22; // bytes; a longer one is left out
 
 export type FileSource = string | URL | ArrayBuffer | Uint8Array | Blob;
 
@@ -41,6 +44,7 @@ export interface OpenFile {
   decode(layer: number, signal?: AbortSignal): Promise<Pixels>;
   /** Bytes that came over the wire, of the file alone. */
   received(): Promise<number>;
+  /** Stops what is being decoded. */
   close(): void;
 }
 
@@ -65,15 +69,34 @@ export async function openHere(
     quality: layer.quality / 32,
     bytes: layer.end,
   }));
-  const profile = await decoder.box("ICCP", signal);
+  const profile = await decoder.box("ICCP", MOST_PROFILE, signal);
+  const running = new Set<AbortController>();
+  let closed = false;
+  const decode = async (layer: number, signal?: AbortSignal) => {
+    if (closed) throw new CompassError("the file is closed");
+    signal?.throwIfAborted();
+    const stop = new AbortController();
+    const abort = () => stop.abort(signal?.reason);
+    signal?.addEventListener("abort", abort);
+    running.add(stop);
+    try {
+      return await decoder.decode(layer, await codec, { signal: stop.signal, helpers: helpers(header.model) });
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      running.delete(stop);
+    }
+  };
   return {
     info: { width, height, grey: header.grey, alpha: header.alpha, model: header.model, layers, profile },
     prepare: (layer) => {
       if (layer) void codec.then((ready) => ready.part("base").then(() => ready.part("residual"))).catch(() => undefined);
     },
-    decode: async (layer, stop) => decoder.decode(layer, await codec, { signal: stop, helpers: helpers(header.model) }),
+    decode,
     received: async () => (bytes instanceof UrlSource ? bytes.received : 0),
-    close: () => undefined,
+    close: () => {
+      closed = true;
+      for (const stop of running) stop.abort();
+    },
   };
 }
 

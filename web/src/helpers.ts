@@ -1,39 +1,41 @@
 // Helpers in other workers, each at the end of a port.
 
+import { CompassError } from "./errors";
 import type { Helper, PartTask } from "./parts";
 import type { Pixels } from "./picture";
 
-export type HelpRequest = { model: string; models: string; task: PartTask };
-export type HelpAnswer = { pixels: Pixels } | { error: { name: string; message: string } };
+export type HelpRequest = { id: number; model: string; models: string; task: PartTask };
+export type HelpAnswer = { id: number } & ({ pixels: Pixels } | { error: string });
 
-/** Asks the worker at a port for parts of files of a model, one at a time. */
-export class PortHelper implements Helper {
-  private turn: Promise<unknown> = Promise.resolve();
+/** The worker at the end of a port. */
+export class RemoteHelper {
+  private last = 0;
+  private readonly waiting = new Map<number, { resolve: (pixels: Pixels) => void; reject: (error: Error) => void }>();
 
-  constructor(
-    private readonly port: MessagePort,
-    private readonly model: string,
-    private readonly models: string,
-    private readonly raised: (error: { name: string; message: string }) => Error,
-  ) {}
-
-  decode(task: PartTask): Promise<Pixels> {
-    const decoded = this.turn.then(() => this.ask(task));
-    this.turn = decoded.catch(() => undefined);
-    return decoded;
+  constructor(private readonly port: MessagePort) {
+    port.onmessage = ({ data }: MessageEvent<HelpAnswer>) => {
+      const call = this.waiting.get(data.id);
+      this.waiting.delete(data.id);
+      if ("pixels" in data) call?.resolve(data.pixels);
+      else call?.reject(new CompassError(data.error));
+    };
   }
 
-  private ask(task: PartTask): Promise<Pixels> {
-    return new Promise((resolve, reject) => {
-      this.port.onmessage = ({ data }: MessageEvent<HelpAnswer>) => {
-        if ("pixels" in data) resolve(data.pixels);
-        else reject(this.raised(data.error));
-      };
-      this.port.postMessage({ model: this.model, models: this.models, task } satisfies HelpRequest, buffersOf(task));
-    });
+  /** What decodes parts of the files of a model. Tasks are copied: one that fails can be done elsewhere. */
+  of(model: string, models: string): Helper {
+    return {
+      decode: (task) =>
+        new Promise((resolve, reject) => {
+          const id = ++this.last;
+          this.waiting.set(id, { resolve, reject });
+          this.port.postMessage({ id, model, models, task } satisfies HelpRequest);
+        }),
+    };
   }
-}
 
-function buffersOf({ values, below }: PartTask): Transferable[] {
-  return below ? [values.buffer, below.pixels.data.buffer] : [values.buffer];
+  /** Fails at all that it was asked for: its worker is no more. */
+  lost(): void {
+    for (const { reject } of this.waiting.values()) reject(new CompassError("a helper has stopped"));
+    this.waiting.clear();
+  }
 }

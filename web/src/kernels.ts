@@ -8,6 +8,7 @@ export type Pointer = number;
 type Call = (...values: number[]) => number;
 
 const PAGE = 65536;
+const MOST_PAGES = 32768; // 2 GB
 
 export class Kernels {
   private top = 1024;
@@ -18,7 +19,7 @@ export class Kernels {
   ) {}
 
   static async create(): Promise<Kernels> {
-    const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: MOST_PAGES });
     const binary = Uint8Array.from(atob(code), (c) => c.charCodeAt(0));
     const { instance } = await WebAssembly.instantiate(binary, {
       env: { memory, abort: () => { throw new Error("abort"); } },
@@ -34,9 +35,10 @@ export class Kernels {
   /** Space for so many bytes, at a multiple of 16. Views of the memory that were made before are of no use then. */
   allocate(bytes: number): Pointer {
     const at = this.top;
-    this.top = Math.ceil((at + bytes) / 16) * 16;
-    const lacking = this.top - this.memory.buffer.byteLength;
+    const top = Math.ceil((at + bytes) / 16) * 16;
+    const lacking = top - this.memory.buffer.byteLength;
     if (lacking > 0) this.grow(lacking);
+    this.top = top;
     return at;
   }
 

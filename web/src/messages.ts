@@ -10,8 +10,9 @@ export type Request = { id: number } & (
   | { call: "decode"; file: number; layer: number }
   | { call: "received"; file: number }
   | { call: "close"; file: number }
-  /** There is a helper at the end of the port that comes with this, or: help whoever is there. */
+  /** There is a helper at the end of the port that comes with this; all of them are lost; help whoever is at the end of the port. */
   | { call: "helper" }
+  | { call: "helpersLost" }
   | { call: "help" }
   | { call: "stop"; what: number }
 );

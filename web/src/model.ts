@@ -37,7 +37,8 @@ export class Weights {
 }
 
 const FORMAT = 1;
-const BYTES: Record<string, number> = { int8: 1, int16: 2, int32: 4, int64: 8, float16: 2, float32: 4, float64: 8 };
+const MOST_BYTES = 2 ** 27;
+const BYTES: Record<string, number> = { int8: 1, int16: 2, int32: 4, float16: 2, float32: 4, float64: 8 };
 
 /** Reads a part of a model. Throws CompassError if it is none, or of another model. */
 export async function readWeights(data: Uint8Array, model: string, part: Part): Promise<Weights> {
@@ -53,7 +54,7 @@ export async function readWeights(data: Uint8Array, model: string, part: Part): 
   if (header.format !== FORMAT || header.model !== model || header.part !== part) {
     throw new CompassError(`${what} is not what it should be, but part ${header.part} of ${header.model}, format ${header.format}`);
   }
-  const content = await inflate(data.subarray(r.position), what);
+  const content = await inflate(data.subarray(r.position), MOST_BYTES, what);
   const arrays = new Map<string, Tensor>();
   let at = 0;
   for (const [name, type, shape] of header.arrays) {

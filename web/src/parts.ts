@@ -1,12 +1,11 @@
 // Parts of a layer: each is decoded by itself, here or by a helper, to the same pixels.
 
+import { CELL } from "./container";
 import type { LayerCodec } from "./codec";
 import type { Kernels } from "./kernels";
 import type { Part } from "./model";
 import type { Pixels, View } from "./picture";
 import type { Size, Window } from "./window";
-
-export const CELL = 16; // pixels a side of a position of y
 
 /** All that a part of a layer is decoded from. */
 export interface PartTask {
@@ -49,23 +48,37 @@ export function inPixels({ top, left, bottom, right }: Window, layer: Size): Win
 /**
  * Decodes tasks, each when there is somebody for it: `here` takes one at a time, and so does each helper.
  *
- * done: is told of each. Throws the first error, once nobody works on a task of this call any more.
+ * done: is told of each. What a helper fails at is done here, and nothing more is given to it. Throws the first error of `here`, once
+ * nobody works on a task of this call any more.
  */
 export async function decodeAll(
   tasks: Iterable<PartTask>, here: (task: PartTask) => Promise<Pixels>, helpers: Helper[], done: (task: PartTask, pixels: Pixels) => void,
 ): Promise<void> {
   const left = tasks[Symbol.iterator]();
+  const again: PartTask[] = [];
   let failed = false;
-  const work = async (decode: (task: PartTask) => Promise<Pixels>) => {
-    for (let next = left.next(); !next.done && !failed; next = left.next()) {
+  const next = () => again.pop() ?? (left.next().value as PartTask | undefined);
+  const work = async () => {
+    for (let task = next(); task && !failed; task = next()) {
       try {
-        done(next.value, await decode(next.value));
+        done(task, await here(task));
       } catch (error) {
         failed = true;
         throw error;
       }
     }
   };
-  const results = await Promise.allSettled([...helpers.map((helper) => work((task) => helper.decode(task))), work(here)]);
-  for (const result of results) if (result.status === "rejected") throw result.reason;
+  const help = async (helper: Helper) => {
+    for (let task = next(); task && !failed; task = next()) {
+      try {
+        done(task, await helper.decode(task));
+      } catch {
+        again.push(task);
+        return;
+      }
+    }
+  };
+  const [own] = await Promise.allSettled([work(), ...helpers.map(help)]);
+  if (own.status === "rejected") throw own.reason;
+  await work(); // what a helper gave back at the end
 }

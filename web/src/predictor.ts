@@ -1,5 +1,6 @@
 // The prediction of a layer from the one below, at any ratio: docs/reference/format.md, "From symbols to pixels".
 
+import { log } from "./elementary";
 import { Blocks, Linear } from "./features";
 import type { Kernels, Pointer } from "./kernels";
 import type { Tensor, Weights } from "./model";
@@ -102,8 +103,8 @@ export class Predictor {
       const image = toFloats(kernels, lower.pixels);
       const { width: inputs, height: inputRows } = sizeOf(field);
       const coefficients = this.coefficients(image, inputRows, inputs);
-      const rowTaps = this.taps(rows, Math.log(size.height / lower.size.height));
-      const columnTaps = kernels.putFloats(this.taps(columns, Math.log(size.width / lower.size.width)));
+      const rowTaps = this.taps(rows, log(size.height / lower.size.height));
+      const columnTaps = kernels.putFloats(this.taps(columns, log(size.width / lower.size.width)));
       const cubicColumns = kernels.allocate(16 * width);
       kernels.i32(cubicColumns, 4 * width).set(columns.cubicIndex.map((n) => n - field.left));
       const nearColumns = kernels.allocate(12 * width);

@@ -1,20 +1,25 @@
 // Colour profiles: a browser follows those of image files, so pixels with a profile are given to it as one.
 
-import { crc32 } from "./bytes";
+import { crc32, joined } from "./bytes";
 import type { Pixels } from "./picture";
 
 const STORED = 65535; // bytes of a block that is not compressed
 
-/** A PNG, not compressed, that has the profile. */
-export function withProfile(pixels: Pixels, profile: Uint8Array): Blob {
+/** A PNG, not compressed, that has the profile: of colours, or of grey. */
+export function withProfile(pixels: Pixels, profile: Uint8Array, grey: boolean): Blob {
   const { width, height, data } = pixels;
-  const lines = new Uint8Array(height * (4 * width + 1));
-  for (let y = 0; y < height; y++) lines.set(data.subarray(4 * width * y, 4 * width * (y + 1)), y * (4 * width + 1) + 1);
+  const length = (grey ? 2 : 4) * width + 1;
+  const lines = new Uint8Array(height * length);
+  for (let y = 0; y < height; y++) {
+    const row = data.subarray(4 * width * y, 4 * width * (y + 1));
+    if (grey) for (let x = 0; x < width; x++) lines.set([row[4 * x]!, row[4 * x + 3]!], y * length + 1 + 2 * x);
+    else lines.set(row, y * length + 1);
+  }
   const header = new Uint8Array(13);
   const view = new DataView(header.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
-  header.set([8, 6], 8);
+  header.set([8, grey ? 4 : 6], 8);
   const name = Uint8Array.from([73, 67, 67, 0, 0]); // "ICC", and how it is compressed
   const parts = [
     Uint8Array.of(137, 80, 78, 71, 13, 10, 26, 10),
@@ -56,14 +61,4 @@ function bigEndian(value: number): Uint8Array {
   const bytes = new Uint8Array(4);
   new DataView(bytes.buffer).setUint32(0, value);
   return bytes;
-}
-
-function joined(parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

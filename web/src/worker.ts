@@ -3,22 +3,26 @@
 import { codecOf } from "./codecs";
 import { CompassError } from "./errors";
 import { openHere, type OpenFile } from "./file";
-import { PortHelper, type HelpAnswer, type HelpRequest } from "./helpers";
+import { RemoteHelper, type HelpAnswer, type HelpRequest } from "./helpers";
 import type { Answer, Request } from "./messages";
 import { decodePart } from "./parts";
 
 const files = new Map<number, OpenFile>();
 const running = new Map<number, AbortController>();
-const ports: MessagePort[] = []; // to helpers
+let helpers: RemoteHelper[] = [];
 
 self.onmessage = async ({ data, ports: given }: MessageEvent<Request>) => {
   if (data.call === "stop") running.get(data.what)?.abort();
-  else if (data.call === "helper") ports.push(given[0]!);
+  else if (data.call === "helper") helpers.push(new RemoteHelper(given[0]!));
+  else if (data.call === "helpersLost") {
+    for (const helper of helpers) helper.lost();
+    helpers = [];
+  }
   else if (data.call === "help") given[0]!.onmessage = ({ data }: MessageEvent<HelpRequest>) => void help(data, given[0]!);
   else await answer(data);
 };
 
-async function answer(request: Exclude<Request, { call: "stop" | "helper" | "help" }>): Promise<void> {
+async function answer(request: Exclude<Request, { call: "stop" | "helper" | "helpersLost" | "help" }>): Promise<void> {
   const stop = new AbortController();
   running.set(request.id, stop);
   try {
@@ -36,30 +40,29 @@ async function answer(request: Exclude<Request, { call: "stop" | "helper" | "hel
 async function answered(request: Parameters<typeof answer>[0], signal: AbortSignal) {
   if (request.call === "open") {
     const { source, models } = request;
-    const helpers = (model: string) => ports.map((port) => new PortHelper(port, model, models, ({ message }) => new CompassError(message)));
-    const file = await openHere(source, models, signal, helpers);
+    const file = await openHere(source, models, signal, (model) => helpers.map((helper) => helper.of(model, models)));
     files.set(request.id, file);
     return file.info;
   }
   const file = files.get(request.file);
-  if (!file) return null;
-  if (request.call === "decode") return file.decode(request.layer, signal);
-  if (request.call === "received") return file.received();
-  if (request.call === "prepare") {
-    file.prepare(request.layer);
+  if (request.call === "close") {
+    file?.close();
+    files.delete(request.file);
     return null;
   }
-  files.delete(request.file);
+  if (!file) throw new CompassError("the file is closed, or the decoder has stopped since it was opened");
+  if (request.call === "decode") return file.decode(request.layer, signal);
+  if (request.call === "received") return file.received();
+  file.prepare(request.layer);
   return null;
 }
 
-async function help({ model, models, task }: HelpRequest, port: MessagePort): Promise<void> {
+async function help({ id, model, models, task }: HelpRequest, port: MessagePort): Promise<void> {
   try {
     const codec = await codecOf(model, models);
     const pixels = decodePart(codec.kernels, await codec.part(task.part), task);
-    port.postMessage({ pixels } satisfies HelpAnswer, [pixels.data.buffer]);
+    port.postMessage({ id, pixels } satisfies HelpAnswer, [pixels.data.buffer]);
   } catch (error) {
-    const { name, message } = error as Error;
-    port.postMessage({ error: { name, message } } satisfies HelpAnswer);
+    port.postMessage({ id, error: (error as Error).message } satisfies HelpAnswer);
   }
 }

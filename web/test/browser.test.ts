@@ -89,6 +89,75 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
     expect(page.workers()).toHaveLength(3);
   });
 
+  test("large images that are decoded at the same time keep their own pixels", async () => {
+    const name = "web/test/large.cmps";
+    const large = await (await open(new Uint8Array(await readFile(ROOT + name)), { worker: false, load: fromDisk })).decode();
+    const fast = await (await open(new Uint8Array(await readFile(ROOT + FAST)), { worker: false, load: fromDisk })).decode();
+    const digests = await page.evaluate(async (urls) => {
+      const images = urls.map((url) => window.compass.decode(url, { models: "/web/models/", threads: 3 }));
+      const hashed = images.map(async (image) => crypto.subtle.digest("SHA-256", (await image).data));
+      return (await Promise.all(hashed)).map((digest) => Array.from(new Uint8Array(digest)));
+    }, [`/${name}`, `/${name}?1`, `/${FAST}`, `/${name}?2`]);
+    const expected = [large, large, fast, large].map(({ data }) => Array.from(createHash("sha256").update(data).digest()));
+    expect(digests).toEqual(expected);
+  });
+
+  test("what is stopped or closed does not hinder the next", async () => {
+    const outcomes = await page.evaluate(async (url) => {
+      const file = await window.compass.open(url, { models: "/web/models/", threads: 3 });
+      const stop = new AbortController();
+      const first = file.decode({ signal: stop.signal }).catch((error: Error) => error.name);
+      setTimeout(() => stop.abort(), 40);
+      const second = file.decode().then(({ width }) => String(width));
+      const third = await Promise.all([first, second]);
+      file.close();
+      const other = await window.compass.open(url, { models: "/web/models/" });
+      const running = other.decode().catch((error: Error) => error.name);
+      setTimeout(() => other.close(), 20);
+      return [...third, await running, await file.decode().catch((error: Error) => `${error.name}: ${error.message}`)];
+    }, "/web/test/large.cmps");
+    expect(outcomes.slice(1)).toEqual(["720", "AbortError", "CompassError: the file is closed, or the decoder has stopped since it was opened"]);
+  });
+
+  test("a grey profile is followed", async () => {
+    const values = await page.evaluate(async () => {
+      const file = await window.compass.open("/web/test/grey.cmps", { models: "/web/models/" });
+      const bitmap = await file.bitmap(await file.decode());
+      const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+      const context = canvas.getContext("2d")!;
+      context.drawImage(bitmap, 0, 0);
+      return Array.from(context.getImageData(8, 8, 1, 1).data);
+    });
+    expect(Math.abs(values[0]! - 137)).toBeLessThanOrEqual(4); // 64 of linear light, by LittleCMS
+  });
+
+  test("attributes may come in any order, and what is wrong is said once", async () => {
+    await page.evaluate((url) => {
+      const element = document.createElement("compass-image");
+      element.setAttribute("models", "/web/models/");
+      document.body.replaceChildren(element);
+      element.setAttribute("loading", "lazy");
+      element.src = url;
+      window.done = new Promise((resolve) => element.addEventListener("load", () => resolve("load")));
+    }, `/${FAST}`);
+    expect(await page.evaluate(() => window.done)).toBe("load");
+    const errors = await page.evaluate(async () => {
+      const element = document.querySelector("compass-image")!;
+      let count = 0;
+      element.addEventListener("error", () => count++);
+      element.setAttribute("models", "/nowhere/");
+      for (const width of [30, 35, 40, 45]) {
+        element.setAttribute("width", String(width));
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      const canvas = element.shadowRoot!.querySelector("canvas")!;
+      element.removeAttribute("src");
+      element.setAttribute("alt", "");
+      return [count, element.getAttribute("role"), canvas.width];
+    });
+    expect(errors.slice(0, 2)).toEqual([1, "presentation"]);
+  });
+
   test("the element shows every layer, and only asks for the bytes that it needs", async () => {
     const shown = await show(page, `<compass-image src="/${FAST}" models="/web/models/" alt="parrots"></compass-image>`);
     expect(shown.outcome).toBe("load");

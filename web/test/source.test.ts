@@ -4,8 +4,10 @@ import { mkdtemp, readFile, writeFile } from "node:fs/promises";
 import type { Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { deflateSync } from "node:zlib";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { open } from "../src/api";
+import { crc32 } from "../src/bytes";
 import { serve } from "../scripts/serve.mjs";
 
 const CONFORMANCE = new URL("../../conformance/", import.meta.url);
@@ -162,6 +164,39 @@ test("decoding stops when told to", async () => {
   stop.abort();
   await expect(decoding).rejects.toMatchObject({ name: "AbortError" });
   expect((await file.decode()).width).toBe(file.info.width);
+});
+
+/** A file of one layer of these sides, with a stream of nothing, that has all its checksums. */
+function bomb(width: number, height: number, alpha: Uint8Array | null = null): Uint8Array {
+  const bytes: number[] = [0xcf, 0x43, 0x4d, 0x50, 2, 0x87, 0x53, 0x95, 0xf0, alpha ? 2 : 0, 1];
+  const varint = (value: number) => {
+    for (; value > 127; value = Math.floor(value / 128)) bytes.push(128 + (value % 128));
+    bytes.push(value);
+  };
+  const word = (value: number) => bytes.push(value & 255, (value >> 8) & 255, (value >> 16) & 255, value >>> 24);
+  varint(width);
+  varint(height);
+  varint(width * 4 + 3);
+  varint(height);
+  bytes.push(0);
+  varint(0);
+  word(0);
+  if (alpha) {
+    varint(alpha.length);
+    word(crc32(alpha));
+  }
+  word(crc32(Uint8Array.from(bytes)));
+  return Uint8Array.from([...bytes, ...(alpha ?? [])]);
+}
+
+test.each([[2 ** 20, 1], [2 ** 20, 2 ** 20], [8192, 4096]])("a file of a few bytes does not get to claim %i x %i pixels", async (width, height) => {
+  const file = await open(bomb(width, height), { models: address, worker: false });
+  await expect(file.decode()).rejects.toThrow(`a layer of ${width}x${height} is more than is decoded here`);
+});
+
+test("alpha does not inflate to more than there are pixels", async () => {
+  const file = await open(bomb(16, 16, deflateSync(new Uint8Array(100_000))), { models: address, worker: false });
+  await expect(file.decode()).rejects.toThrow("the alpha of a layer is damaged");
 });
 
 test("layers that are asked for at once are decoded one after another", async () => {
