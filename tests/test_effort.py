@@ -247,6 +247,8 @@ def part(data, box, model):
         ({"roi": "0,0,8,8"}, "four whole numbers"),
         ({"roi": np.zeros((120, 160, 3), np.uint8)}, "or a mask, not ndarray"),
         ({"roi": np.ones((120, 160))}, "array of bool or uint8, not of float64"),
+        ({"roi": Image.new("F", (160, 120), 0.5)}, "has 8 or 16 bits, it is not of mode F"),
+        ({"roi": Image.fromarray(np.full((120, 160), 200, np.uint16))}, "black everywhere"),
         ({"roi": np.zeros((120, 160), bool)}, "black everywhere"),
         ({"roi": Image.new("LA", (160, 120), (255, 0))}, "black everywhere"),
         ({"roi": Image.new("L", (10, 10))}, "mask of the region is 10x10, the image is 160x120"),

@@ -6,6 +6,7 @@ import io
 import threading
 from fractions import Fraction
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -95,6 +96,8 @@ def test_an_image_is_that_of_the_decoder(client, folder, tiny_model_path):
         ("full/pct:50", (0, 0, 240, 160), (120, 80)),
         ("10,10,50,40/^150,", (10, 10, 60, 50), (150, 120)),
         ("full/^pct:150", (0, 0, 240, 160), (360, 240)),
+        ("full/^max", (0, 0, 240, 160), (1224, 816)),
+        ("full/^!9000,9000", (0, 0, 240, 160), (1224, 816)),
     ],
 )
 def test_regions_and_sizes(path, box, size, client, folder, tiny_model_path):
@@ -123,6 +126,9 @@ def test_qualities_and_formats(client):
     assert opened(client.get("/iiif/clear/full/max/0/default.png")).mode == "RGBA"
     backed = np.asarray(opened(client.get("/iiif/clear/full/max/0/default.jpg")))
     assert backed[0].mean() > 240  # white shows where there is nothing
+    assert np.asarray(opened(client.get("/iiif/clear/full/max/0/gray.jpg")))[0].mean() > 240
+    assert opened(client.get("/iiif/clear/full/max/0/gray.png")).mode == "LA"
+    assert np.asarray(opened(client.get("/iiif/clear/full/max/0/bitonal.png")))[0].mean() > 0.9
     assert opened(client.get("/iiif/a%20b%2Fgrey/full/max/0/color.jpg")).mode in ("L", "RGB")
 
 
@@ -133,6 +139,11 @@ def test_qualities_and_formats(client):
         ("..%2Fsecret/info.json", 404, "there is no image"),
         ("%2Fetc%2Fpasswd/info.json", 404, "there is no image"),
         ("parrots%00/info.json", 404, "there is no image"),
+        ("a%20b%2F..%2Fparrots/info.json", 404, "there is no image"),
+        (".%2Fparrots/info.json", 404, "there is no image"),
+        ("FOLDER%2Fparrots/info.json", 404, "there is no image"),
+        ("parrots/full/^20000,1/0/default.webp", 400, "cannot be written as webp"),
+        ("parrots/full/^1,70000/0/default.jpg", 400, "cannot be written as jpg"),
         ("broken/info.json", 500, "this is not a COMPASS file"),
         ("parrots/full/max", 400, "a request is identifier/region"),
         ("parrots/all/max/0/default.jpg", 400, "'all' is not a region"),
@@ -153,8 +164,11 @@ def test_qualities_and_formats(client):
         ("parrots/full/max/0/default", 400, "is not a quality and a format"),
     ],
 )
-def test_what_is_wrong_is_said(path, status, said, client):
-    response = client.get(f"/iiif/{path}")
+def test_what_is_wrong_is_said(path, status, said, client, folder):
+    origin = {"origin": "https://viewer.example"}
+    response = client.get(f"/iiif/{path.replace('FOLDER', quote(str(folder), safe=''))}", headers=origin)
+    assert response.headers["access-control-allow-origin"] == "*"
+    assert str(folder) not in response.text.replace(f"there is no image {folder}", "")
     assert response.status_code == status
     assert said in response.text
     assert response.text.count("\n") == 1
@@ -169,6 +183,8 @@ def test_answers_have_one_path_and_a_tag(client):
     again = client.get("/iiif/parrots/full/max/0/default.jpg", headers={"if-none-match": tag})
     assert (again.status_code, again.content) == (304, b"")
     assert answers[0].headers["cache-control"].startswith("public, max-age=")
+    for known in (f'"other", W/{tag}', "*"):
+        assert client.get("/iiif/parrots/full/max/0/default.jpg", headers={"if-none-match": known}).status_code == 304
 
 
 def test_others_may_ask(client):
@@ -178,6 +194,7 @@ def test_others_may_ask(client):
                  "access-control-request-headers": "range"}  # fmt: skip
     assert client.options("/files/parrots.cmps", headers=preflight).status_code == 200
     assert client.post("/iiif/parrots/full/max/0/default.jpg").status_code == 405
+    assert "access-control-allow-origin" not in client.get("/", headers={"origin": "https://other.example"}).headers
 
 
 def test_files_with_ranges(client, folder):
@@ -188,6 +205,7 @@ def test_files_with_ranges(client, folder):
     assert (part.status_code, part.content) == (206, data[10:20])
     assert part.headers["content-range"] == f"bytes 10-19/{len(data)}"
     assert client.get("/files/parrots.cmps", headers={"range": "bytes=999999-"}).status_code == 416
+    assert client.get("/files/parrots.cmps", headers={"if-none-match": whole.headers["etag"]}).status_code == 304
     for name in ("../secret.cmps", "%2e%2e/secret.cmps", "..%2fsecret.cmps", "none.cmps"):
         assert client.get(f"/files/{name}").status_code == 404
 
@@ -214,7 +232,7 @@ def test_parts_of_models_for_browsers(client, tiny_model_path, monkeypatch):
     name = f"{ModelFile(tiny_model_path).manifest.hash.hex()}-base.bin"
     response = client.get(f"/compass/{name}")
     assert response.content.startswith(b"CMPW")
-    for other in ("00000000-base.bin", "nonsense", f"{name[:8]}-other.bin"):
+    for other in ("00000000-base.bin", "nonsense", f"{name[:8]}-other.bin", f"%20{name}", name.upper(), name[:-4]):
         assert client.get(f"/compass/{other}").status_code == 404
 
 
@@ -269,14 +287,14 @@ def test_too_many_at_once_are_told_to_come_again(folder, tiny_model_path, monkey
 
 
 def test_what_is_kept_is_bounded():
-    cache = Cache(100)
+    cache = Cache(3 * 1030 + 10)
     for key in range(10):
         cache.put(key, bytes(30))
     assert [key for key in range(10) if cache.get(key)] == [7, 8, 9]
     cache.get(7)
     cache.put(10, bytes(30))
     assert [key for key in range(11) if cache.get(key)] == [7, 9, 10]
-    cache.put(11, bytes(101))
+    cache.put(11, bytes(3000))
     assert cache.get(11) is None
 
 
@@ -291,6 +309,14 @@ def test_files_that_are_kept_open_are_few(folder, tiny_model_path, parrots, tmp_
             assert file.size == SIZES[-1]
     assert len(images._idle) == 8
     version = images.find("3")
+    for _ in range(2):
+        with images.opened(version), images.opened(version), images.opened(version):
+            pass
+    assert sum(known == version for known, _ in images._idle) == 2
+    assert len(images._idle) == 8
+    odd = tmp_path / b"\xff.cmps".decode(errors="surrogateescape")
+    odd.write_bytes(data)
+    assert len(images.names()) == 20
     with images.opened(version) as first, images.opened(version) as second:
         assert first is not second
     images.close()

@@ -101,10 +101,10 @@ def encode(
         raise typer.BadParameter("--roi takes an --effort of 2 or more")
     if roi is None and roi_weight is not None:
         raise typer.BadParameter("--roi-weight takes a region, --roi")
-    if roi == "-" and Path("-") in files:
+    if roi is not None and path_of(roi) == Path("-") and Path("-") in files:
         raise typer.BadParameter("standard input is either the image or the mask of its region")
 
-    from compass.picture.files import IMAGE_SUFFIXES, readable_suffixes
+    from compass.picture.files import IMAGE_SUFFIXES, limit_pixels, readable_suffixes
 
     planned = plan(files, out_dir, ".cmps", readable_suffixes)
     for _, target in planned.pairs:
@@ -123,6 +123,8 @@ def encode(
         "threads": 1 if jobs > 1 else threads,
     }
     if roi is not None:
+        if max_pixels is not None:
+            limit_pixels(max_pixels)
         options |= region(roi, roi_weight)
     shown = effort > 1 and not planned.batch and parsed_target is None and target_psnr is None
     run(partial(_encode_file, options, shown, max_pixels, force), planned, jobs, force)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from compass.cli_options import ModelName, parse_bytes
-from compass.errors import InputError
+from compass.errors import CutFileWarning, InputError
 
 _M_ARENA_MAX = -8  # of mallopt(3)
 
@@ -56,6 +57,7 @@ def serve(
         workers=jobs,
         model=model,
     )
+    warnings.simplefilter("ignore", CutFileWarning)  # what there is of a cut file is shown
     _share_heap()
     uvicorn.run(
         Server(folder, options).app(), host=host, port=port, log_level="info", access_log=False, proxy_headers=True

@@ -48,6 +48,10 @@ def _mask(roi: Any, size: Size) -> Image.Image:
 
 
 def _grey(mask: Image.Image) -> Image.Image:
+    if mask.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(mask) >> 8).astype(np.uint8))
+    if mask.mode in ("I", "F"):
+        raise InputError(f"the mask of a region has 8 or 16 bits, it is not of mode {mask.mode}")
     if mask.has_transparency_data:
         pixels = mask.convert("RGBA")
         return ImageChops.multiply(pixels.convert("L"), pixels.getchannel("A"))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -15,21 +15,27 @@ from urllib.parse import quote, unquote
 import anyio
 from anyio import to_thread
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from compass.errors import FormatError, InputError, ModelError
 from compass.model import store
 from compass.model.web import web_parts
 from compass.serve import iiif
-from compass.serve.images import Images, Version
+from compass.serve.images import SUFFIX, Images, Version
 
 MIME = "image/x-compass"
 _LINKED_DATA = f'application/ld+json;profile="{iiif.CONTEXT}"'
 _SCRIPT = "compass-image.js"
+_PART = re.compile(r"([0-9a-f]{8})-(base|residual)\.bin")
+_MODELS = 4  # whose parts are kept, 4 MB each
+
+
+class _RequestError(InputError):
+    """What is asked for is not right."""
 
 
 class Options(NamedTuple):
@@ -52,8 +58,11 @@ class Server:
         self.images = Images(folder, options.cache, options.model)
         self._decoding = anyio.CapacityLimiter(options.workers)
         self._waiting = 0
+        self._parts = anyio.CapacityLimiter(1)
+        self._made: dict[str, dict[str, bytes]] = {}  # parts of models for browsers
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
+        """What an ASGI server runs."""
         routes = [
             Route("/", self.index),
             Route("/view/{name:path}", self.view),
@@ -61,14 +70,21 @@ class Server:
             Route("/compass/{name}", self.part),
             Mount("/iiif", self.image_api),
         ]
-        cors = Middleware(
-            CORSMiddleware,
+        inner = Starlette(routes=routes, lifespan=self._lifespan)
+        # Around everything, so that errors have it, too; but pages are for those alone who open them.
+        shared = CORSMiddleware(
+            inner,
             allow_origins=["*"],
             allow_methods=["GET", "HEAD", "OPTIONS"],
             allow_headers=["Range"],
             expose_headers=["Content-Range", "ETag", "Link"],
         )
-        return Starlette(routes=routes, middleware=[cors], lifespan=self._lifespan)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            open_to_all = scope["type"] == "http" and scope["path"].startswith(("/iiif/", "/files/", "/compass/"))
+            await (shared if open_to_all else inner)(scope, receive, send)
+
+        return app
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -82,34 +98,52 @@ class Server:
 
     async def view(self, request: Request) -> Response:
         """One image."""
-        name = request.path_params["name"]
-        if not self.images.find(name):
+        name = request.path_params["name"].removesuffix(SUFFIX)
+        if not await self._found(name):
             return _said(404, f"there is no image {name}")
         return HTMLResponse(_page("view.html").replace("NAME", json.dumps(name).replace("<", "\\u003c")))
 
     async def file(self, request: Request) -> Response:
         """A layered file, or a part of it."""
-        version = self.images.find(request.path_params["name"])
+        version = await self._found(request.path_params["name"])
         if not version:
             return _said(404, f"there is no file {request.path_params['name']}")
-        headers = {"Cache-Control": f"public, max-age={self.options.max_age}"}
+        headers = {"Cache-Control": self._age, "ETag": _tag(version, "file")}
+        if _unchanged(request, headers["ETag"]):
+            return Response(status_code=304, headers=headers)
         return FileResponse(version.path, media_type=MIME, headers=headers)
 
     async def part(self, request: Request) -> Response:
-        """The decoder for browsers, if it has been built, or a part of an installed model for it."""
+        """The decoder for browsers, if it has been built, or a part of a model for it."""
         name = request.path_params["name"]
         if name == _SCRIPT:
-            script = _static(_SCRIPT)
+            script = await to_thread.run_sync(_static, _SCRIPT)
             return Response(script, media_type="text/javascript") if script else _said(404, "make web builds it")
-        try:
-            content = await to_thread.run_sync(_model_part, name)
-        except (ModelError, KeyError, ValueError):
-            return _said(404, f"there is no model for {name}")
+        match = _PART.fullmatch(name)
+        content = await to_thread.run_sync(self._part, match[1], match[2], limiter=self._parts) if match else None
+        if content is None:
+            return _said(404, f"there is no {name}")
         headers = {"Cache-Control": "public, max-age=31536000, immutable"}  # a name is of one content
         return Response(content, media_type="application/octet-stream", headers=headers)
 
-    async def image_api(self, scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+    def _part(self, model: str, part: str) -> bytes | None:
+        """Of the models that are installed and the server's own; all parts of the last few are kept."""
+        if model not in self._made:
+            try:
+                found = store.load_for(bytes.fromhex(model), self.options.model)
+                made = web_parts(found.file)
+            except ModelError:
+                made = {}
+            if len(self._made) >= _MODELS:
+                self._made.clear()
+            self._made[model] = made
+        return self._made[model].get(part)
+
+    async def image_api(self, scope: Scope, receive: Receive, send: Send) -> None:
         """All of the Image API; by the path as it was sent, in which a slash of an identifier is %2F."""
+        if scope["type"] != "http":
+            await send({"type": "websocket.close"})
+            return
         request = Request(scope, receive)
         raw = scope.get("raw_path", scope["path"].encode()).split(b"?")[0].decode("latin-1")
         parts = [unquote(part) for part in raw.split("/iiif/", 1)[-1].split("/")]
@@ -117,16 +151,18 @@ class Server:
             response = await self._image(request, raw, parts)
         except iiif.UnsupportedError as error:
             response = _said(501, str(error))
-        except InputError as error:
+        except _RequestError as error:
             response = _said(400, str(error))
         except (FormatError, ModelError) as error:
-            response = _said(500, str(error))
+            response = _said(500, f"{parts[0]}: {error}")
+        except (OSError, ValueError, MemoryError):  # of a file that is taken away, or of Pillow
+            response = _said(500, f"{parts[0]} cannot be read")
         await response(scope, receive, send)
 
     async def _image(self, request: Request, raw: str, parts: list[str]) -> Response:
         if request.method not in ("GET", "HEAD"):
             return _said(405, "images are read alone")
-        version = self.images.find(parts[0])
+        version = await self._found(parts[0])
         if not version:
             return _said(404, f"there is no image {parts[0]}")
         identity = self._url(request, f"/iiif/{raw.split('/iiif/', 1)[1].split('/')[0]}")
@@ -136,37 +172,42 @@ class Server:
             return await self._info(request, version, identity)
         if len(parts) != 5:
             return _said(400, "a request is identifier/region/size/rotation/quality.format, or identifier/info.json")
-        sizes = await self._sizes(version)
+        sizes = await to_thread.run_sync(self.images.sizes, version)
         region, size, rotation, last = parts[1:]
-        wanted = iiif.parse(region, size, rotation, last, sizes[-1], self.options.most_pixels)
+        try:
+            wanted = iiif.parse(region, size, rotation, last, sizes[-1], self.options.most_pixels)
+        except iiif.UnsupportedError:
+            raise
+        except InputError as error:
+            raise _RequestError(str(error)) from None
         canonical = wanted.canonical(sizes[-1])
-        tag = _tag(version, canonical)
         headers = {
             "Link": f'<{iiif.PROFILE}>;rel="profile", <{identity}/{canonical}>;rel="canonical"',
-            "Cache-Control": f"public, max-age={self.options.max_age}",
-            "ETag": tag,
+            "Cache-Control": self._age,
+            "ETag": _tag(version, canonical),
         }
-        if tag in request.headers.get("if-none-match", ""):
+        if _unchanged(request, headers["ETag"]):
             return Response(status_code=304, headers=headers)
-        if self._waiting >= self.options.queue + self.options.workers:
-            return _said(503, "too many images are asked for at once", {"Retry-After": "1"})
         content = self.images.cache.get((version, wanted))
         if content is None:
+            if self._waiting >= self.options.queue + self.options.workers:
+                return _said(503, "too many images are asked for at once", {"Retry-After": "1"})
             content = await self._bounded(lambda: self.images.rendered(version, wanted))
         return Response(content, media_type=iiif.FORMATS[wanted.format], headers=headers)
 
     async def _info(self, request: Request, version: Version, identity: str) -> Response:
-        content = iiif.description(identity, await self._sizes(version), self.options.most_pixels)
+        sizes = await to_thread.run_sync(self.images.sizes, version)
+        content = iiif.description(identity, sizes, self.options.most_pixels)
         linked = "application/ld+json" in request.headers.get("accept", "")
-        headers = {"Link": f'<{iiif.PROFILE}>;rel="profile"', "Vary": "Accept"}
+        headers = {"Link": f'<{iiif.PROFILE}>;rel="profile"', "Vary": "Accept", "Cache-Control": self._age}
         return JSONResponse(content, headers=headers, media_type=_LINKED_DATA if linked else "application/json")
 
-    async def _sizes(self, version: Version) -> list[iiif.Size]:
-        def read() -> list[iiif.Size]:
-            with self.images.opened(version) as file:
-                return file.sizes
+    async def _found(self, name: str) -> Version | None:
+        return await to_thread.run_sync(self.images.find, name)
 
-        return await to_thread.run_sync(read)
+    @property
+    def _age(self) -> str:
+        return f"public, max-age={self.options.max_age}"
 
     async def _bounded(self, work: Callable[[], bytes]) -> bytes:
         """So many at once as there are workers."""
@@ -185,6 +226,12 @@ def _said(status: int, text: str, headers: dict[str, str] | None = None) -> Resp
     return PlainTextResponse(f"{text}\n", status, headers)
 
 
+def _unchanged(request: Request, tag: str) -> bool:
+    """Whether who asks has this version already."""
+    known = [part.strip().removeprefix("W/") for part in request.headers.get("if-none-match", "").split(",")]
+    return tag in known or "*" in known
+
+
 def _tag(version: Version, canonical: str) -> str:
     return f'"{hashlib.sha256(f"{version} {canonical}".encode()).hexdigest()[:24]}"'
 
@@ -199,13 +246,3 @@ def _page(name: str) -> str:
     content = _static(name)
     assert content is not None
     return content.decode()
-
-
-@cache
-def _model_part(name: str) -> bytes:
-    """Raises ModelError, KeyError or ValueError if no installed model has it."""
-    model, _, part = name.removesuffix(".bin").partition("-")
-    found = store.find_hash(bytes.fromhex(model))
-    if found is None:
-        raise KeyError(model)
-    return web_parts(store.load(found.path).file)[part]

@@ -13,6 +13,7 @@ from compass.errors import InputError
 CONTEXT = "http://iiif.io/api/image/3/context.json"
 PROFILE = "http://iiif.io/api/image/3/level2.json"
 FORMATS = {"jpg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+_MOST_SIDE = {"jpg": 65500, "webp": 16383}  # pixels; of PNG, more than is answered
 QUALITIES = ("default", "color", "gray", "bitonal")
 TILE = 512  # pixels a side that viewers are told to ask for
 FEATURES = (
@@ -71,6 +72,8 @@ def parse(region: str, size: str, rotation: str, last: str, image: Size, most: i
         raise UnsupportedError("images are turned by 0, 90, 180 and 270 degrees alone")
     box = _box(region, image)
     wanted = _size(size, (box[2] - box[0], box[3] - box[1]), most)
+    if max(wanted) > _MOST_SIDE.get(kind, max(wanted)):
+        raise InputError(f"an image of {wanted[0]}x{wanted[1]} cannot be written as {kind}")
     return Request(box, wanted, bool(turned[1]), int(float(turned[2])) % 360, quality, kind)
 
 
@@ -101,18 +104,21 @@ def _size(size: str, own: Size, most: int) -> Size:
     if not match:
         raise InputError(f"{size!r} is not a size")
     upscaling, largest, percent, confined, *sides = match.groups()
+    fitting = Fraction(math.isqrt(4096**2 * most // (own[0] * own[1])), 4096)  # the scale at which it has `most` pixels
     if largest:
-        area = own[0] * own[1]
-        return own if area <= most else _scaled(own, Fraction(int(math.sqrt(most / area) * 4096), 4096))
+        return _scaled(own, fitting if upscaling else min(Fraction(1), fitting), floor=True)
     given = [None if side is None else int(side) for side in sides]
     if percent is None and (given == [None, None] or (confined and None in given)):
         raise InputError(f"{size!r} is not a size")
     if 0 in given or (percent is not None and not Fraction(percent)):
         raise InputError(f"the size {size} has no pixels")
+    scales = [Fraction(side, whole) for side, whole in zip(given, own, strict=True) if side]
     if percent is not None:
         found = _scaled(own, Fraction(percent) / 100)
+    elif confined and upscaling and min(scales) > fitting:
+        found = _scaled(own, fitting, floor=True)
     elif confined or None in given:
-        found = _scaled(own, min(Fraction(side, whole) for side, whole in zip(given, own, strict=True) if side))
+        found = _scaled(own, min(scales))
     else:
         found = int(sides[0]), int(sides[1])
     if not upscaling and (found[0] > own[0] or found[1] > own[1]):
@@ -122,8 +128,9 @@ def _size(size: str, own: Size, most: int) -> Size:
     return found
 
 
-def _scaled(own: Size, scale: Fraction) -> Size:
-    return max(1, _rounded(own[0] * scale)), max(1, _rounded(own[1] * scale))
+def _scaled(own: Size, scale: Fraction, floor: bool = False) -> Size:
+    width, height = (int(side * scale) if floor else _rounded(side * scale) for side in own)
+    return max(1, width), max(1, height)
 
 
 def _rounded(number: Fraction) -> int:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import threading
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from compass.layered_file import LayeredFile
-from compass.serve.iiif import Request
+from compass.serve.iiif import Request, Size
 
 SUFFIX = ".cmps"
+_ENTRY = 1000  # bytes that an answer takes beside its own
+_SIZES = 4096  # files whose sizes are remembered
+_ALIKE = 2  # of them for the same file, for those who ask for it at once
 _IDLE = 8  # files that are kept open, each with the layer that it has decoded last
 _JPEG_QUALITY = 90
+_PILLOW = {"jpg": "JPEG"}
 _TRANSPOSE = {
     90: Image.Transpose.ROTATE_270,
     180: Image.Transpose.ROTATE_180,
@@ -50,12 +53,12 @@ class Cache:
 
     def put(self, key: object, data: bytes) -> None:
         with self._lock:
-            if key in self._found or len(data) > self._most:
+            if key in self._found or len(data) + _ENTRY > self._most:
                 return
             self._found[key] = data
-            self._bytes += len(data)
+            self._bytes += len(data) + _ENTRY
             while self._bytes > self._most:
-                self._bytes -= len(self._found.popitem(last=False)[1])
+                self._bytes -= len(self._found.popitem(last=False)[1]) + _ENTRY
 
 
 class Images:
@@ -64,17 +67,19 @@ class Images:
     def __init__(self, folder: Path, cache: int, model: str | None = None) -> None:
         """cache: bytes of answers that are kept."""
         self.folder, self.cache, self._model = folder.resolve(), Cache(cache), model
+        self._sizes: OrderedDict[Version, list[Size]] = OrderedDict()
         self._idle: list[tuple[Version, LayeredFile]] = []  # the last that was used at the end
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
-        """Of all files, without their suffix."""
-        found = (path for path in self.folder.rglob(f"*{SUFFIX}") if path.is_file())
-        return sorted(str(path.relative_to(self.folder).with_suffix("")) for path in found)
+        """Of all files, without their suffix; those whose names are no text cannot be asked for."""
+        found = (str(path.relative_to(self.folder).with_suffix("")) for path in self.folder.rglob(f"*{SUFFIX}"))
+        return sorted(name for name in found if name.isprintable() and self.find(name))
 
     def find(self, name: str) -> Version | None:
-        """The file of a name, None if there is none; nothing outside of the folder is one."""
-        if not name or "\0" in name:
+        """The file of a name, None if there is none; nothing outside of the folder is one, by no way."""
+        parts = name.split("/")
+        if "\0" in name or "\\" in name or any(part in ("", ".", "..") for part in parts):
             return None
         for candidate in (name, name + SUFFIX):
             path = self.folder / candidate
@@ -86,6 +91,19 @@ class Images:
                 continue
             return Version(path, status.st_mtime_ns, status.st_size)
         return None
+
+    def sizes(self, version: Version) -> list[Size]:
+        """(width, height) of the layers of a file. Raises FormatError or InputError if it is none."""
+        with self._lock:
+            known = self._sizes.get(version)
+        if known is None:
+            with LayeredFile(version.path) as file:
+                known = file.sizes
+            with self._lock:
+                self._sizes[version] = known
+                if len(self._sizes) > _SIZES:
+                    self._sizes.popitem(last=False)
+        return known
 
     @contextmanager
     def opened(self, version: Version) -> Iterator[LayeredFile]:
@@ -99,9 +117,16 @@ class Images:
             yield file
         finally:
             with self._lock:
-                self._idle.append((version, file))
-                old = self._idle.pop(0)[1] if len(self._idle) > _IDLE else None
-            if old:
+                same = [known for known, _ in self._idle if known.path == version.path]
+                outdated = [entry for entry in self._idle if entry[0].path == version.path and entry[0] != version]
+                self._idle = [entry for entry in self._idle if entry not in outdated]
+                if len(same) - len(outdated) < _ALIKE:
+                    self._idle.append((version, file))
+                else:
+                    outdated.append((version, file))
+                while len(self._idle) > _IDLE:
+                    outdated.append(self._idle.pop(0))
+            for _, old in outdated:
                 old.close()
 
     def rendered(self, version: Version, request: Request) -> bytes:
@@ -109,8 +134,7 @@ class Images:
         key = (version, request)
         known = self.cache.get(key)
         if known is None:
-            with self.opened(version) as file, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with self.opened(version) as file:
                 known = _written(_turned(_region(file, request), request), request)
             self.cache.put(key, known)
         return known
@@ -161,18 +185,17 @@ def _turned(image: Image.Image, request: Request) -> Image.Image:
 
 def _written(image: Image.Image, request: Request) -> bytes:
     profile = image.info.get("icc_profile")
-    if request.quality in ("gray", "bitonal") and image.mode != "L":
-        image, profile = image.convert("L"), None
-    if request.quality == "bitonal":
-        image = image.convert("1", dither=Image.Dither.NONE)
-    if request.format == "jpg" and image.has_transparency_data:
+    if image.has_transparency_data and (request.format == "jpg" or request.quality == "bitonal"):
         backed = Image.new("RGBA", image.size, "white")
         backed.alpha_composite(image.convert("RGBA"))
-        image = backed.convert("RGB")
+        image = backed.convert(image.mode.removesuffix("A"))
+    if request.quality in ("gray", "bitonal") and image.mode not in ("L", "LA"):
+        image, profile = image.convert("LA" if image.has_transparency_data else "L"), None
+    if request.quality == "bitonal":
+        image = image.convert("1", dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    options = {"icc_profile": profile} if profile else {}
+    options: dict[str, Any] = {"icc_profile": profile} if profile else {}
     if request.format == "jpg":
-        image.save(buffer, "JPEG", quality=_JPEG_QUALITY, **options)
-    else:
-        image.save(buffer, request.format, **options)
+        options["quality"] = _JPEG_QUALITY
+    image.save(buffer, _PILLOW.get(request.format, request.format), **options)
     return buffer.getvalue()
