@@ -6,6 +6,8 @@ LOWEST := .venv/lowest
 LOWEST_TESTS := entropy container codec effort format conformance layered_file tiles pictures colour metadata models hostile_models cli pillow files
 # Processes of the tests, with one thread each.
 JOBS ?= 2
+# Of the demo page.
+PORT ?= 8000
 PYTEST := OMP_NUM_THREADS=1 $(DEV)/bin/python -m pytest -n $(JOBS)
 
 HALVES := 0,0.5,1,1.5,2,2.5,3,3.5,4,4.5,5,5.5,6
@@ -49,19 +51,21 @@ check: lint types test
 # The decoder for browsers, web/dist and its models; needs Node.js.
 web: web/node_modules/ready $(RUN)/ready
 	cd web && npm run --silent build
+	rm -rf web/models
 	$(RUN)/bin/compass models web web/models
-	$(RUN)/bin/compass models web web/models --model conformance/tiny.model
 	cp web/dist/compass-image.js src/compass/serve/static/
 
 # With Chromium at /usr/bin/chromium, or at $$CHROMIUM, in that too.
 web-test: web
+	mkdir -p web/test/models && cp web/models/* web/test/models/
+	$(RUN)/bin/compass models web web/test/models --model conformance/tiny.model
 	cd web && npm run --silent types && npm test --silent
 
 # A page to look at, on localhost.
 web-demo: web
 	$(RUN)/bin/python web/demo/pictures.py web/dist-demo examples/kodim23.png examples/small/*.png
 	cp -r web/models web/dist-demo/
-	cd web && npm run --silent demo
+	cd web && npm run --silent demo -- $(PORT)
 
 web/node_modules/ready: web/package-lock.json
 	cd web && npm ci --no-audit --no-fund --loglevel error

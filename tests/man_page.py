@@ -20,7 +20,7 @@ EXAMPLES = {
     "compass decode photo.cmps small.png --width 200": "from the smallest layer that is as wide",
     "compass extract photo.cmps small.cmps --layer 0": "the first bytes alone: a file, too",
     "compass encode *.png --out-dir web --jobs 2": "many files, two at once",
-    "compass encode photo.png face.cmps -e 5 --roi 100,50,80,80": "most of the bytes for a part of the image",
+    "compass encode photo.png face.cmps -e 5 --roi 100,50,80,80 --target-size 50kB": "most of the bytes for a part",
 }
 ENVIRONMENT = {
     "$COMPASS_MODELS": "folders and files where models are looked for, besides the user's own and those of the package",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -363,3 +364,11 @@ def test_every_request_is_within_the_image_or_refused(image, region, size):
 def test_the_command_says_what_is_missing(tmp_path):
     result = command("serve", "nowhere", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (1, "compass: nowhere is not a folder\n")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = command("serve", ".", "--port", str(taken.getsockname()[1]), cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.endswith("cannot be listened at: Address already in use (see --host, --port)\n")
+    assert command("serve", ".", "--base-url", "images.example", cwd=tmp_path).returncode == 2
+    assert command("serve", ".", "--model", "nothing", cwd=tmp_path).returncode == 1

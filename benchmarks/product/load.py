@@ -115,7 +115,7 @@ def serving(folder: Path, model: str | None) -> Iterator[tuple[str, int]]:
     assert process.stderr is not None
     try:
         for line in process.stderr:
-            if found := re.search(r"running on (http://\S+)", line):
+            if found := re.search(r"is at (http://\S+)", line):
                 yield found[1], process.pid
                 break
     finally:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import os
+import socket
 import sys
 import warnings
 from pathlib import Path
@@ -13,6 +16,7 @@ import typer
 from compass.cli_options import ModelName, parse_bytes
 from compass.errors import CutFileWarning, InputError
 
+_PATIENCE = 3  # seconds for answers that are under way when it is told to end
 _M_ARENA_MAX = -8  # of mallopt(3)
 
 
@@ -45,11 +49,16 @@ def serve(
     try:
         import uvicorn
 
+        from compass.model import store
         from compass.serve.app import Options, Server
     except ModuleNotFoundError as error:
         raise InputError(f"{error.name} is missing: pip install 'compass-codec[serve]'") from None
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder")
+    if base_url is not None and not base_url.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"{base_url!r} is not a URL like https://images.example.com")
+    if model is not None:
+        store.load(model)
     options = Options(
         base=base_url.rstrip("/") if base_url else None,
         cache=parse_bytes(cache),
@@ -57,8 +66,26 @@ def serve(
         workers=jobs,
         model=model,
     )
+    listening = _listening(host, port)
     warnings.simplefilter("ignore", CutFileWarning)  # what there is of a cut file is shown
     _share_heap()
-    uvicorn.run(
-        Server(folder, options).app(), host=host, port=port, log_level="info", access_log=False, proxy_headers=True
+    typer.echo(f"compass: {folder} is at http://{host}:{listening.getsockname()[1]}", err=True)
+    config = uvicorn.Config(
+        Server(folder, options).app(),
+        log_level="warning",
+        access_log=False,
+        proxy_headers=True,
+        timeout_graceful_shutdown=_PATIENCE,
     )
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Raises InputError if that address cannot be listened at."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        why = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror
+        raise InputError(f"{host}, port {port}, cannot be listened at: {why} (see --host, --port)") from None

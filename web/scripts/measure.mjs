@@ -1,4 +1,4 @@
-// Figures of the decoder for browsers, as JSON: node scripts/measure.mjs FOLDER. Called by benchmarks/product/web.py.
+// Figures of the decoder for browsers, as JSON: node scripts/measure.mjs FOLDER MODELS. Called by benchmarks/product/web.py.
 //
 // FOLDER has NAME.cmps, NAME.K.rgb of each layer as Python decodes it, and NAME.json with a digest of its symbols.
 
@@ -14,7 +14,7 @@ const RUNS = 7;
 const WEB = fileURLToPath(new URL("../", import.meta.url));
 const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync"];
-const folder = process.argv[2];
+const [, , folder, MODELS] = process.argv;
 const names = readdirSync(folder).filter((name) => name.endsWith(".cmps")).map((name) => name.slice(0, -5)).sort();
 
 /** Samples of RGBA that are not those of RGB: how many, and by how much at most. */
@@ -47,7 +47,7 @@ async function inNode() {
   const files = [];
   for (const name of names) {
     const decoder = await Decoder.open(new MemorySource(readFileSync(`${folder}/${name}.cmps`)));
-    codec ??= await Codec.create(decoder.header.model, async (part) => readFileSync(`${WEB}models/${part}`));
+    codec ??= await Codec.create(decoder.header.model, async (part) => readFileSync(`${MODELS}/${part}`));
     const expected = JSON.parse(readFileSync(`${folder}/${name}.json`, "utf8"));
     const layers = [];
     for (const [k, { symbols }] of expected.entries()) {
@@ -79,7 +79,7 @@ async function inChromium() {
     element.addEventListener("layer", () => window.seen.push(performance.now()));
     element.addEventListener("load", () => (window.loaded = true));
   </script><compass-image src="/files/NAME.cmps" models="/models/"></compass-image>`;
-  const [script, pictures] = await Promise.all([serve(WEB), serve(folder)]);
+  const [script, pictures, models] = await Promise.all([serve(WEB), serve(folder), serve(MODELS)]);
   const before = (request, response) => {
     const [, name] = /^\/page\/(.*)$/.exec(request.url) ?? [];
     if (name) response.writeHead(200, { "content-type": "text/html" }).end(page.replace("NAME", name));
@@ -87,7 +87,8 @@ async function inChromium() {
     return true;
   };
   const passOn = async ({ url, headers: { range } }, response) => {
-    const [from, path] = url.startsWith("/files/") ? [pictures, url.slice(7)] : [script, url.slice(1)];
+    const [, place, name] = /^\/(files|models)\/(.*)$/.exec(url) ?? [];
+    const [from, path] = place ? [place === "files" ? pictures : models, name] : [script, url.slice(1)];
     const got = await fetch(new URL(path, from.address), { headers: range ? { range } : {} });
     const body = Buffer.from(await got.arrayBuffer());
     sent += body.length;
@@ -140,7 +141,7 @@ async function inChromium() {
     }
   }
   await browser.close();
-  for (const each of [server, script.server, pictures.server]) each.close();
+  for (const each of [server, script.server, pictures.server, models.server]) each.close();
   const median = (values) => values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
   return {
     version,
@@ -157,8 +158,8 @@ async function inChromium() {
 function sizes() {
   const brotli = (data) => brotliCompressSync(data, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }).length;
   const script = readFileSync(`${WEB}dist/compass-image.js`);
-  const models = readdirSync(`${WEB}models`).map((name) => {
-    const data = readFileSync(`${WEB}models/${name}`);
+  const models = readdirSync(MODELS).map((name) => {
+    const data = readFileSync(`${MODELS}/${name}`);
     return { name, bytes: data.length, brotli: brotli(data) };
   });
   return { script: { bytes: script.length, brotli: brotli(script) }, wasm: readFileSync(`${WEB}build/kernels.wasm`).length, models };

@@ -16,6 +16,7 @@ export interface LayerCodec {
 }
 
 export class Codec {
+  private turn: Promise<unknown> = Promise.resolve();
   private readonly parts = new Map<Part, Promise<LayerCodec>>();
 
   private constructor(
@@ -37,6 +38,13 @@ export class Codec {
       found.catch(() => this.parts.delete(part));
     }
     return found;
+  }
+
+  /** Does one thing after another, in the order in which they are asked for: of many images the first is shown first. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.turn.then(work);
+    this.turn = done.catch(() => undefined);
+    return done;
   }
 
   private async ready(part: Part): Promise<LayerCodec> {

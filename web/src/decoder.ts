@@ -1,7 +1,7 @@
 // Layers of a file, one upon the other.
 
 import { crc32, inflate } from "./bytes";
-import type { Codec } from "./codec";
+import type { Codec, LayerCodec } from "./codec";
 import { CELL, checkEffort, parseHeader, tilesOf, type Header, type LayerEntry, type Part } from "./container";
 import type { Latent } from "./entropy";
 import { CompassError } from "./errors";
@@ -27,9 +27,9 @@ type TileLatent = Window & { values: Float32Array };
 export interface DecodeOptions {
   signal?: AbortSignal | undefined;
   /** Is told of the symbols. */
-  watch?: Watch;
+  watch?: Watch | undefined;
   /** Who else decodes parts. */
-  helpers?: Helper[];
+  helpers?: Helper[] | undefined;
 }
 
 export class Decoder {
@@ -89,13 +89,21 @@ export class Decoder {
     return data;
   }
 
-  private async one(k: number, codec: Codec, { signal, watch, helpers = [] }: DecodeOptions): Promise<Pixels> {
+  private async one(k: number, codec: Codec, { signal, watch, helpers }: DecodeOptions): Promise<Pixels> {
     const layer = this.header.layers[k]!;
     // The model and the bytes are fetched side by side.
     const [parts, payload] = await Promise.all([
       codec.part(k ? "residual" : "base"),
       this.read(layer.payload, `layer ${k}`, signal),
     ]);
+    return codec.inTurn(() => this.worked(k, codec, parts, payload, { signal, watch, helpers }));
+  }
+
+  private async worked(
+    k: number, codec: Codec, parts: LayerCodec, payload: Uint8Array, { signal, watch, helpers = [] }: DecodeOptions,
+  ): Promise<Pixels> {
+    signal?.throwIfAborted();
+    const layer = this.header.layers[k]!;
     const tiles = tilesOf(layer, payload, this.header.tile);
     const latents: TileLatent[] = [];
     for (const [n, { top, left, height, width, stream }] of tiles.entries()) {

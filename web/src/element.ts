@@ -45,6 +45,11 @@ export class CompassImage extends Element {
   }
 
   connectedCallback(): void {
+    if (Object.hasOwn(this, "src")) { // it was set before the script had come
+      const { src } = this;
+      delete (this as { src?: string }).src;
+      this.src = src;
+    }
     this.layOut();
     this.sizes.observe(this);
     this.nearness.observe(this);

@@ -103,5 +103,7 @@ export async function openHere(
 async function sourceOf(source: FileSource): Promise<Source> {
   if (typeof source === "string" || source instanceof URL) return new UrlSource(String(source));
   if (source instanceof Blob) return new MemorySource(new Uint8Array(await source.arrayBuffer()));
-  return new MemorySource(source instanceof ArrayBuffer ? new Uint8Array(source) : source);
+  if (source instanceof ArrayBuffer) return new MemorySource(new Uint8Array(source));
+  if (source instanceof Uint8Array) return new MemorySource(source);
+  throw new CompassError("a file is given by its URL, or as an ArrayBuffer, a Uint8Array or a Blob");
 }

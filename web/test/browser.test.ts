@@ -21,7 +21,7 @@ declare global {
 
 const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const MODELS = new URL("../models/", import.meta.url);
+const MODELS = new URL("models/", import.meta.url);
 const FAST = "conformance/fast-667f19a7.cmps";
 const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync"];
@@ -61,7 +61,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
       for (const worker of [true, false]) {
         const found = await page.evaluate(
           async ({ url, layer, worker }) => {
-            const file = await window.compass.open(url, { models: "/web/models/", worker });
+            const file = await window.compass.open(url, { models: "/web/test/models/", worker });
             return Array.from((await file.decode({ layer })).data);
           },
           { url: `/${FAST}`, layer: layer.index, worker },
@@ -79,7 +79,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
     for (const threads of [1, 2, 3]) {
       const digest = await page.evaluate(
         async ({ url, threads }) => {
-          const { data } = await window.compass.decode(url, { models: "/web/models/", threads });
+          const { data } = await window.compass.decode(url, { models: "/web/test/models/", threads });
           return Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", data)));
         },
         { url: `/${name}`, threads },
@@ -94,7 +94,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
     const large = await (await open(new Uint8Array(await readFile(ROOT + name)), { worker: false, load: fromDisk })).decode();
     const fast = await (await open(new Uint8Array(await readFile(ROOT + FAST)), { worker: false, load: fromDisk })).decode();
     const digests = await page.evaluate(async (urls) => {
-      const images = urls.map((url) => window.compass.decode(url, { models: "/web/models/", threads: 3 }));
+      const images = urls.map((url) => window.compass.decode(url, { models: "/web/test/models/", threads: 3 }));
       const hashed = images.map(async (image) => crypto.subtle.digest("SHA-256", (await image).data));
       return (await Promise.all(hashed)).map((digest) => Array.from(new Uint8Array(digest)));
     }, [`/${name}`, `/${name}?1`, `/${FAST}`, `/${name}?2`]);
@@ -104,14 +104,14 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
 
   test("what is stopped or closed does not hinder the next", async () => {
     const outcomes = await page.evaluate(async (url) => {
-      const file = await window.compass.open(url, { models: "/web/models/", threads: 3 });
+      const file = await window.compass.open(url, { models: "/web/test/models/", threads: 3 });
       const stop = new AbortController();
       const first = file.decode({ signal: stop.signal }).catch((error: Error) => error.name);
       setTimeout(() => stop.abort(), 40);
       const second = file.decode().then(({ width }) => String(width));
       const third = await Promise.all([first, second]);
       file.close();
-      const other = await window.compass.open(url, { models: "/web/models/" });
+      const other = await window.compass.open(url, { models: "/web/test/models/" });
       const running = other.decode().catch((error: Error) => error.name);
       setTimeout(() => other.close(), 20);
       return [...third, await running, await file.decode().catch((error: Error) => `${error.name}: ${error.message}`)];
@@ -121,7 +121,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
 
   test("a grey profile is followed", async () => {
     const values = await page.evaluate(async () => {
-      const file = await window.compass.open("/web/test/grey.cmps", { models: "/web/models/" });
+      const file = await window.compass.open("/web/test/grey.cmps", { models: "/web/test/models/" });
       const bitmap = await file.bitmap(await file.decode());
       const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
       const context = canvas.getContext("2d")!;
@@ -134,7 +134,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
   test("attributes may come in any order, and what is wrong is said once", async () => {
     await page.evaluate((url) => {
       const element = document.createElement("compass-image");
-      element.setAttribute("models", "/web/models/");
+      element.setAttribute("models", "/web/test/models/");
       document.body.replaceChildren(element);
       element.setAttribute("loading", "lazy");
       element.src = url;
@@ -159,7 +159,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
   });
 
   test("the element shows every layer, and only asks for the bytes that it needs", async () => {
-    const shown = await show(page, `<compass-image src="/${FAST}" models="/web/models/" alt="parrots"></compass-image>`);
+    const shown = await show(page, `<compass-image src="/${FAST}" models="/web/test/models/" alt="parrots"></compass-image>`);
     expect(shown.outcome).toBe("load");
     const file = await open(new Uint8Array(await readFile(ROOT + FAST)), { worker: false, load: fromDisk });
     expect(shown.seen.map(({ layer, width }) => [layer, width])).toEqual(file.info.layers.map(({ index, width }) => [index, width]));
@@ -174,7 +174,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
   test("a small element takes a small layer, and a larger one when it grows", async () => {
     const file = await open(new Uint8Array(await readFile(ROOT + FAST)), { worker: false, load: fromDisk });
     const [small, large] = file.info.layers;
-    const shown = await show(page, `<compass-image src="/${FAST}" models="/web/models/" width="${small!.width}"></compass-image>`);
+    const shown = await show(page, `<compass-image src="/${FAST}" models="/web/test/models/" width="${small!.width}"></compass-image>`);
     expect(shown.seen.map(({ layer }) => layer)).toEqual([0]);
     expect(requests.some(({ url }) => url.includes("residual"))).toBe(false);
     await page.evaluate((width) => document.querySelector("compass-image")!.setAttribute("width", String(width)), large!.width);
@@ -182,7 +182,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
   });
 
   test("errors are told in a sentence", async () => {
-    const models = 'models="/web/models/"';
+    const models = 'models="/web/test/models/"';
     expect((await show(page, `<compass-image src="/web/none.cmps" ${models}></compass-image>`)).outcome).toMatch(/none\.cmps cannot be read: the server says 404/);
     expect((await show(page, `<compass-image src="/README.md" ${models}></compass-image>`)).outcome).toBe("this is not a COMPASS file");
     expect((await show(page, `<compass-image src="/${FAST}" models="/nowhere/"></compass-image>`)).outcome).toMatch(/the model 667f19a7 cannot be loaded/);
@@ -192,7 +192,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
     await page.setContent("");
     const widths = await page.evaluate(async (url) => {
       const element = document.createElement("compass-image");
-      element.setAttribute("models", "/web/models/");
+      element.setAttribute("models", "/web/test/models/");
       element.src = url;
       document.body.append(element);
       await new Promise((resolve) => setTimeout(resolve, 30));
@@ -206,7 +206,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
   });
 
   test("an element that waits for the screen loads nothing before", async () => {
-    await page.setContent(`<div style="height: 5000px"></div><compass-image loading="lazy" src="/${FAST}" models="/web/models/"></compass-image>`);
+    await page.setContent(`<div style="height: 5000px"></div><compass-image loading="lazy" src="/${FAST}" models="/web/test/models/"></compass-image>`);
     await page.waitForTimeout(300);
     expect(requests.some(({ url }) => url.endsWith(".cmps"))).toBe(false);
     await page.evaluate(() => {
@@ -218,7 +218,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
 
   test("colours are those of the profile", async () => {
     const [red, green, blue] = await page.evaluate(async () => {
-      const file = await window.compass.open("/web/test/wide.cmps", { models: "/web/models/" });
+      const file = await window.compass.open("/web/test/wide.cmps", { models: "/web/test/models/" });
       const bitmap = await file.bitmap(await file.decode());
       const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
       const context = canvas.getContext("2d")!;
@@ -230,7 +230,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
 
   test("decoding stops when told to", async () => {
     const name = await page.evaluate(async (url) => {
-      const file = await window.compass.open(url, { models: "/web/models/" });
+      const file = await window.compass.open(url, { models: "/web/test/models/" });
       const stop = new AbortController();
       const decoding = file.decode({ signal: stop.signal });
       setTimeout(() => stop.abort(), 5);

@@ -9,7 +9,7 @@ import { MemorySource } from "../src/source";
 import { readPng } from "./png";
 
 const FOLDER = new URL("../../conformance/", import.meta.url);
-const MODELS = new URL("../models/", import.meta.url);
+const MODELS = new URL("models/", import.meta.url);
 
 interface Symbols {
   shape: [number, number, number];

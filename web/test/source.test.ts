@@ -11,7 +11,7 @@ import { crc32 } from "../src/bytes";
 import { serve } from "../scripts/serve.mjs";
 
 const CONFORMANCE = new URL("../../conformance/", import.meta.url);
-const MODELS = new URL("../models/", import.meta.url);
+const MODELS = new URL("models/", import.meta.url);
 
 let address: string;
 let server: Server;

@@ -80,8 +80,9 @@ def _read(source: Path | IO[bytes], name: str) -> Image.Image:
         return codable
     except UnidentifiedImageError:
         raise InputError(f"{name} is not an image that can be read") from None
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{name}: {error}") from None
+    except Image.DecompressionBombError:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise InputError(f"{name} has more than {most:.0f} pixels, the limit (that --max-pixels sets)") from None
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(name) else f"{name}: {error}") from None
     except (OSError, SyntaxError, ValueError, RuntimeError, TypeError) as error:
