@@ -17,11 +17,12 @@ export interface LayerCodec {
 
 export class Codec {
   private turn: Promise<unknown> = Promise.resolve();
+  private readonly files = new Map<Part, Promise<Uint8Array>>();
   private readonly parts = new Map<Part, Promise<LayerCodec>>();
 
   private constructor(
     readonly kernels: Kernels,
-    private readonly model: string,
+    readonly model: string,
     private readonly load: LoadModel,
   ) {}
 
@@ -47,8 +48,19 @@ export class Codec {
     return done;
   }
 
+  /** The file of a part, for others who decode with it. */
+  file(part: Part): Promise<Uint8Array> {
+    let found = this.files.get(part);
+    if (!found) {
+      found = this.load(`${this.model}-${part}.bin`);
+      this.files.set(part, found);
+      found.catch(() => this.files.delete(part));
+    }
+    return found;
+  }
+
   private async ready(part: Part): Promise<LayerCodec> {
-    const weights: Weights = await readWeights(await this.load(`${this.model}-${part}.bin`), this.model, part);
+    const weights: Weights = await readWeights(await this.file(part), this.model, part);
     return {
       entropy: new EntropyModel(this.kernels, weights),
       synthesis: new Synthesis(this.kernels, weights),

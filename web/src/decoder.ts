@@ -14,7 +14,7 @@ import { around, sizeOf, type Window } from "./window";
 const FIRST_BYTES = 512; // that hold the header of most files
 const MOST_HEADER = 65536;
 const MARGIN = 2; // positions beyond which nothing matters
-const PART = 32; // positions a side that are worked out at once
+const PART = 32; // positions a side that are worked out at once, at most
 /** Pixels of a layer from which on helpers decode, too. */
 export const HELPED = 300_000;
 
@@ -125,15 +125,16 @@ export class Decoder {
     return pixels;
   }
 
-  /** Parts of a layer, so many that all who decode have something to do. */
+  /** Parts of a layer, of about the same size, and so many that all who decode have something to do. */
   private *tasks(k: number, latents: TileLatent[], channels: number, decoding: number): Generator<PartTask> {
     const layer = this.header.layers[k]!;
     const positions = { height: Math.ceil(layer.height / CELL), width: Math.ceil(layer.width / CELL) };
-    const count = (side: number) => Math.ceil(positions.height / side) * Math.ceil(positions.width / side);
-    const side = decoding > 1 && count(PART) < 2 * decoding ? PART / 2 : PART;
-    for (let top = 0; top < positions.height; top += side) {
-      for (let left = 0; left < positions.width; left += side) {
-        const own = { top, left, bottom: Math.min(top + side, positions.height), right: Math.min(left + side, positions.width) };
+    const rows = Math.ceil(positions.height / PART);
+    const columns = Math.max(Math.ceil(positions.width / PART), Math.ceil(decoding / rows));
+    const [high, wide] = [Math.ceil(positions.height / rows), Math.ceil(positions.width / columns)];
+    for (let top = 0; top < positions.height; top += high) {
+      for (let left = 0; left < positions.width; left += wide) {
+        const own = { top, left, bottom: Math.min(top + high, positions.height), right: Math.min(left + wide, positions.width) };
         const cells = around(own, MARGIN, 1, positions);
         const lower = k ? this.below!.pixels : null;
         yield {

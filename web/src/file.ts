@@ -1,6 +1,6 @@
 // One open file, wherever it is decoded: on this thread or in a worker.
 
-import type { LoadModel } from "./codec";
+import type { Codec, LoadModel } from "./codec";
 import { codecOf } from "./codecs";
 import { Decoder } from "./decoder";
 import { CompassError } from "./errors";
@@ -51,10 +51,10 @@ export interface OpenFile {
 /**
  * Opens a file on this thread.
  *
- * models: the folder of the model files, ending in a slash, or what loads them; helpers: who else decodes, for a model.
+ * models: the folder of the model files, ending in a slash, or what loads them; helpers: who else decodes, with a codec.
  */
 export async function openHere(
-  source: FileSource, models: string | LoadModel, signal?: AbortSignal, helpers: (model: string) => Helper[] = () => [],
+  source: FileSource, models: string | LoadModel, signal?: AbortSignal, helpers: (codec: Codec) => Helper[] = () => [],
 ): Promise<OpenFile> {
   const bytes = await sourceOf(source);
   const decoder = await Decoder.open(bytes, signal);
@@ -80,7 +80,8 @@ export async function openHere(
     signal?.addEventListener("abort", abort);
     running.add(stop);
     try {
-      return await decoder.decode(layer, await codec, { signal: stop.signal, helpers: helpers(header.model) });
+      const ready = await codec;
+      return await decoder.decode(layer, ready, { signal: stop.signal, helpers: helpers(ready) });
     } finally {
       signal?.removeEventListener("abort", abort);
       running.delete(stop);

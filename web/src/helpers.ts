@@ -1,15 +1,19 @@
 // Helpers in other workers, each at the end of a port.
 
+import { Codec } from "./codec";
 import { CompassError } from "./errors";
-import type { Helper, PartTask } from "./parts";
+import type { Part } from "./model";
+import { decodePart, type Helper, type PartTask } from "./parts";
 import type { Pixels } from "./picture";
 
-export type HelpRequest = { id: number; model: string; models: string; task: PartTask };
-export type HelpAnswer = { id: number } & ({ pixels: Pixels } | { error: string });
+/** A task, or before the first of its kind the weights that it takes. */
+type HelpRequest = { model: string } & ({ id: number; task: PartTask } | { part: Part; weights: Uint8Array });
+type HelpAnswer = { id: number } & ({ pixels: Pixels } | { error: string });
 
 /** The worker at the end of a port. */
 export class RemoteHelper {
   private last = 0;
+  private readonly known = new Set<string>(); // weights that have been sent
   private readonly waiting = new Map<number, { resolve: (pixels: Pixels) => void; reject: (error: Error) => void }>();
 
   constructor(private readonly port: MessagePort) {
@@ -21,15 +25,22 @@ export class RemoteHelper {
     };
   }
 
-  /** What decodes parts of the files of a model. Tasks are copied: one that fails can be done elsewhere. */
-  of(model: string, models: string): Helper {
+  /** What decodes parts with a codec. Tasks are copied: one that fails can be done elsewhere. */
+  with(codec: Codec): Helper {
+    const { model } = codec;
     return {
-      decode: (task) =>
-        new Promise((resolve, reject) => {
+      decode: async (task) => {
+        const weights = await codec.file(task.part); // they are there: the layer is being decoded
+        if (!this.known.has(`${model}-${task.part}`)) {
+          this.known.add(`${model}-${task.part}`);
+          this.port.postMessage({ model, part: task.part, weights } satisfies HelpRequest);
+        }
+        return new Promise((resolve, reject) => {
           const id = ++this.last;
           this.waiting.set(id, { resolve, reject });
-          this.port.postMessage({ id, model, models, task } satisfies HelpRequest);
-        }),
+          this.port.postMessage({ model, id, task } satisfies HelpRequest);
+        });
+      },
     };
   }
 
@@ -38,4 +49,28 @@ export class RemoteHelper {
     for (const { reject } of this.waiting.values()) reject(new CompassError("a helper has stopped"));
     this.waiting.clear();
   }
+}
+
+/** Decodes parts as whoever is at the end of a port asks. */
+export function help(port: MessagePort): void {
+  const weights = new Map<string, Uint8Array>();
+  const codecs = new Map<string, Promise<Codec>>();
+  const codecOf = (model: string) => {
+    if (!codecs.has(model)) codecs.set(model, Codec.create(model, async (name) => weights.get(name)!));
+    return codecs.get(model)!;
+  };
+  port.onmessage = async ({ data }: MessageEvent<HelpRequest>) => {
+    if ("weights" in data) {
+      weights.set(`${data.model}-${data.part}.bin`, data.weights);
+      return;
+    }
+    const { id, model, task } = data;
+    try {
+      const codec = await codecOf(model);
+      const pixels = decodePart(codec.kernels, await codec.part(task.part), task);
+      port.postMessage({ id, pixels } satisfies HelpAnswer, [pixels.data.buffer]);
+    } catch (error) {
+      port.postMessage({ id, error: (error as Error).message } satisfies HelpAnswer);
+    }
+  };
 }

@@ -1,11 +1,9 @@
 // A worker: opens and decodes files as the page asks, or decodes parts as another worker asks.
 
-import { codecOf } from "./codecs";
 import { CompassError } from "./errors";
 import { openHere, type OpenFile } from "./file";
-import { RemoteHelper, type HelpAnswer, type HelpRequest } from "./helpers";
+import { help, RemoteHelper } from "./helpers";
 import type { Answer, Request } from "./messages";
-import { decodePart } from "./parts";
 
 const files = new Map<number, OpenFile>();
 const running = new Map<number, AbortController>();
@@ -18,7 +16,7 @@ self.onmessage = async ({ data, ports: given }: MessageEvent<Request>) => {
     for (const helper of helpers) helper.lost();
     helpers = [];
   }
-  else if (data.call === "help") given[0]!.onmessage = ({ data }: MessageEvent<HelpRequest>) => void help(data, given[0]!);
+  else if (data.call === "help") help(given[0]!);
   else await answer(data);
 };
 
@@ -40,7 +38,7 @@ async function answer(request: Exclude<Request, { call: "stop" | "helper" | "hel
 async function answered(request: Parameters<typeof answer>[0], signal: AbortSignal) {
   if (request.call === "open") {
     const { source, models } = request;
-    const file = await openHere(source, models, signal, (model) => helpers.map((helper) => helper.of(model, models)));
+    const file = await openHere(source, models, signal, (codec) => helpers.map((helper) => helper.with(codec)));
     files.set(request.id, file);
     return file.info;
   }
@@ -55,14 +53,4 @@ async function answered(request: Parameters<typeof answer>[0], signal: AbortSign
   if (request.call === "received") return file.received();
   file.prepare(request.layer);
   return null;
-}
-
-async function help({ id, model, models, task }: HelpRequest, port: MessagePort): Promise<void> {
-  try {
-    const codec = await codecOf(model, models);
-    const pixels = decodePart(codec.kernels, await codec.part(task.part), task);
-    port.postMessage({ id, pixels } satisfies HelpAnswer, [pixels.data.buffer]);
-  } catch (error) {
-    port.postMessage({ id, error: (error as Error).message } satisfies HelpAnswer);
-  }
 }
