@@ -230,6 +230,17 @@ def check_paper_report(outcome: Outcome) -> None:
     assert outcome.text("out/report.html").count("<img") == 3 + 4 + 5 + 6 + 9
 
 
+def check_probe(outcome: Outcome) -> None:
+    found = outcome.json("probed/probe.json")
+    assert (found["files"], found["coder"]) == ({}, "constriction")
+    assert (outcome.folder / "probed" / "small.cmps").stat().st_size > 100
+
+
+def check_machines(outcome: Outcome) -> None:
+    files = len(list((ROOT / "conformance").glob("*.cmps"))) + 2
+    assert re.search(rf"^{files} files, \d+ layers, decoded on each machine", outcome.text("out.md"), re.MULTILINE)
+
+
 def check_iiif(outcome: Outcome) -> None:
     assert "Done (33 tests, 0 failures)" in outcome.stdout
 
@@ -277,6 +288,8 @@ PROGRAMS = [
         ("product/load.py",
          f"small/small.png --seconds 1 --minutes 0.1 --megapixels 0.01 {MODEL} --out out.md",
          check_load, needs_wrk, slow),
+        ("product/probe.py", "small probed", check_probe),
+        ("product/machines.py", "large/a.png large/b.png --files 2 --only none --out out.md", check_machines, slow),
         ("product/iiif.py", "--level 2", check_iiif, needs_validator, slow),
         ("networks/predictors.py", "--only fast --size 48x32 --out out.json", check_predictors, needs_torch, slow),
         ("networks/symbols.py", "small weights.pt --profile tiny --model trained.model --out out.json", check_symbols,
