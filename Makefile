@@ -17,7 +17,7 @@ PEERS := $(filter-out %/compass.json %/single-compass.json,$(wildcard results/ko
 # In place of Urban100 and CLIC 2021, which are not at hand: a folder of other pictures.
 STAND_IN ?= valid
 
-.PHONY: demo test test-fast check-lowest lint types check web web-test web-demo web-results bench effort results clean
+.PHONY: demo test test-fast check-lowest check-machines lint types check web web-test web-demo web-results bench effort results clean
 
 demo: $(RUN)/ready
 	@mkdir -p build
@@ -38,6 +38,10 @@ test-fast: $(DEV)/ready
 # The lowest versions that are declared: codec, format, command line, models, Pillow.
 check-lowest: $(LOWEST)/ready
 	$(LOWEST)/bin/python -m pytest $(addprefix tests/test_,$(addsuffix .py,$(LOWEST_TESTS)))
+
+# The same files on other processors and versions, emulated by qemu-user: some minutes each.
+check-machines: $(DEV)/ready $(LOWEST)/ready
+	$(DEV)/bin/python benchmarks/product/machines.py examples/kodim23.png examples/small/*.png
 
 lint: $(DEV)/ready
 	$(DEV)/bin/ruff check .
