@@ -67,7 +67,7 @@ web-test: web
 
 # A page to look at, on localhost.
 web-demo: web
-	$(RUN)/bin/python web/demo/pictures.py web/dist-demo examples/kodim23.png examples/small/*.png
+	$(RUN)/bin/python benchmarks/product/web_demo.py web/dist-demo examples/kodim23.png examples/small/*.png
 	cp -r web/models web/dist-demo/
 	cd web && npm run --silent demo -- $(PORT)
 

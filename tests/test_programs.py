@@ -236,6 +236,14 @@ def check_probe(outcome: Outcome) -> None:
     assert (outcome.folder / "probed" / "small.cmps").stat().st_size > 100
 
 
+def check_web_demo(outcome: Outcome) -> None:
+    (picture,) = outcome.json("demo/pictures.json")
+    assert (picture["name"], picture["width"], picture["height"]) == ("small", 48, 36)
+    for kind, suffix in (("compass", "cmps"), ("avif", "avif"), ("jpeg", "jpg")):
+        assert (outcome.folder / "demo" / f"small.{suffix}").stat().st_size == picture["bytes"][kind]
+    assert min(picture["psnr"].values()) == picture["psnr"]["compass"]
+
+
 def check_machines(outcome: Outcome) -> None:
     files = len(list((ROOT / "conformance").glob("*.cmps"))) + 2
     assert re.search(rf"^{files} files, \d+ layers, decoded on each machine", outcome.text("out.md"), re.MULTILINE)
@@ -289,6 +297,7 @@ PROGRAMS = [
          f"small/small.png --seconds 1 --minutes 0.1 --megapixels 0.01 {MODEL} --out out.md",
          check_load, needs_wrk, slow),
         ("product/probe.py", "small probed", check_probe),
+        ("product/web_demo.py", "demo small/small.png", check_web_demo),
         ("product/machines.py", "large/a.png large/b.png --files 2 --only none --out out.md", check_machines, slow),
         ("product/iiif.py", "--level 2", check_iiif, needs_validator, slow),
         ("networks/predictors.py", "--only fast --size 48x32 --out out.json", check_predictors, needs_torch, slow),

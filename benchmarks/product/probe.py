@@ -21,6 +21,7 @@ import compass
 from compass.bitstream import container
 from compass.entropy.ans import coder_name
 from compass.model import store
+from compass.model.model import Model
 
 
 def main() -> None:
@@ -48,17 +49,20 @@ def probed(path: Path, out: Path) -> list[str]:
     data = path.read_bytes()
     header = container.read_header(data)
     model = store.load_for(header.model_hash, threads=1)
-    digests = []
-    for k, entry in enumerate(header.layers):
-        codec, digest = model.residual if k else model.base, hashlib.sha256()
-        streams = container.open_streams(data, header, k)
-        for i, tile in enumerate(header.tiles(k)):
-            latent = codec.decode(streams.read(i), tile.size, entry.quality_code)
-            digest.update(latent.hyper_symbols.astype("<i4").tobytes() + latent.symbols.astype("<i4").tobytes())
-        digests.append(digest.hexdigest())
+    for k in range(len(header.layers)):
         image = compass.decode(data, k, threads=1)
         (out / f"{path.stem}.{k}.rgb").write_bytes(image.tobytes())
-    return digests
+    return [symbols_of(data, header, k, model) for k in range(len(header.layers))]
+
+
+def symbols_of(data: bytes, header: container.Header, k: int, model: Model) -> str:
+    """SHA-256 of the symbols of all tiles of a layer, of each those of z before those of y."""
+    codec, entry = model.residual if k else model.base, header.layers[k]
+    streams, digest = container.open_streams(data, header, k), hashlib.sha256()
+    for i, tile in enumerate(header.tiles(k)):
+        latent = codec.decode(streams.read(i), tile.size, entry.quality_code)
+        digest.update(latent.hyper_symbols.astype("<i4").tobytes() + latent.symbols.astype("<i4").tobytes())
+    return digest.hexdigest()
 
 
 if __name__ == "__main__":

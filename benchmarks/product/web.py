@@ -7,9 +7,6 @@ FOLDER: of images. Needs Node.js and Chromium; nothing else should run.
 
 from __future__ import annotations
 
-import bisect
-import hashlib
-import io
 import json
 import math
 import subprocess
@@ -30,9 +27,10 @@ from compass.model.model import Model
 from compass.model.web import web_parts
 from compass.picture.fidelity import psnr
 from options import RESULTS, ROOT, folder_parser, read_rgb
+from peers import PEERS, at_psnr
+from probe import symbols_of
 
 QUALITY = 3
-PEERS = ("avif", "jpeg")
 MEASURE = ["node", str(ROOT / "web" / "scripts" / "measure.mjs")]
 
 
@@ -83,31 +81,6 @@ def prepare(path: Path, folder: Path, model: Model) -> Bytes:
             peers[peer].append(len(at_psnr(wanted, peer, fidelity)))
     (folder / f"{path.stem}.json").write_text(json.dumps(layers))
     return Bytes(len(data), peers)
-
-
-def symbols_of(data: bytes, header: container.Header, k: int, model: Model) -> str:
-    """SHA-256 of the symbols of all tiles of a layer, those of z before those of y."""
-    codec, entry = model.residual if k else model.base, header.layers[k]
-    streams, digest = container.open_streams(data, header, k), hashlib.sha256()
-    for i, tile in enumerate(header.tiles(k)):
-        latent = codec.decode(streams.read(i), tile.size, entry.quality_code)
-        digest.update(latent.hyper_symbols.astype("<i4").tobytes() + latent.symbols.astype("<i4").tobytes())
-    return digest.hexdigest()
-
-
-def at_psnr(image: Image.Image, peer: str, fidelity: float) -> bytes:
-    """The smallest file with at least this PSNR, or that of the highest quality."""
-
-    def coded(quality: int) -> bytes:
-        buffer = io.BytesIO()
-        image.save(buffer, peer, quality=quality)
-        return buffer.getvalue()
-
-    def reached(quality: int) -> float:
-        with Image.open(io.BytesIO(coded(quality))) as found:
-            return psnr(np.asarray(found.convert("RGB")), np.asarray(image))
-
-    return coded(1 + min(94, bisect.bisect_left(range(1, 96), fidelity, key=reached)))
 
 
 def size_section(sizes: dict[str, Any], model: Model) -> Section:

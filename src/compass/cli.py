@@ -124,8 +124,7 @@ def encode(
         "threads": 1 if jobs > 1 else threads,
     }
     if roi is not None:
-        if max_pixels is not None:
-            limit_pixels(max_pixels)
+        limit_pixels(max_pixels)
         options |= region(roi, roi_weight)
     shown = effort > 1 and not planned.batch and parsed_target is None and target_psnr is None
     run(partial(_encode_file, options, shown, max_pixels, force), planned, jobs, force)
@@ -138,8 +137,7 @@ def _encode_file(
     from compass.files import write_bytes
     from compass.picture.files import limit_pixels, read_image
 
-    if max_pixels is not None:
-        limit_pixels(max_pixels)
+    limit_pixels(max_pixels)
     image = read_image(source)
     with progress_bar(shown) as progress:
         data = api.encode(image, progress=progress, **options)
@@ -203,8 +201,7 @@ def _decode_file(
 ) -> None:
     from compass.picture.files import flattened, limit_pixels, write_image
 
-    if max_pixels is not None:
-        limit_pixels(max_pixels)
+    limit_pixels(max_pixels)
     with warnings.catch_warnings():
         if strict:
             warnings.simplefilter("error", CutFileWarning)

@@ -1,7 +1,7 @@
 import OpenSeadragon from "openseadragon";
 import { open, type CompassImage, type LayerInfo } from "../src/index";
 
-/** As web/demo/pictures.py writes it. */
+/** As benchmarks/product/web_demo.py writes it. */
 interface Picture {
   name: string;
   width: number;

@@ -6,14 +6,12 @@ import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
-import { chromium } from "playwright-core";
 import { createServer } from "vite";
+import { launch } from "./chromium.mjs";
 import { serve } from "./serve.mjs";
 
 const RUNS = 7;
 const WEB = fileURLToPath(new URL("../", import.meta.url));
-const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync"];
 const [, , folder, MODELS] = process.argv;
 const names = readdirSync(folder).filter((name) => name.endsWith(".cmps")).map((name) => name.slice(0, -5)).sort();
 
@@ -96,7 +94,7 @@ async function inChromium() {
     response.writeHead(got.status, Object.fromEntries(kept.map((name) => [name, got.headers.get(name)]))).end(body);
   };
   const { address, server } = await serve(WEB, { before });
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ARGUMENTS });
+  const browser = await launch();
   const version = browser.version();
   const first = names[0];
   const cold = [];

@@ -1,5 +1,6 @@
 // The page's side of the worker.
 
+import { Calls } from "./calls";
 import { CompassError } from "./errors";
 import { HELPED } from "./decoder";
 import type { FileInfo, FileSource, OpenFile } from "./file";
@@ -13,8 +14,7 @@ const MOST_HELPERS = 3; // each holds the model, too
 
 let worker: Worker | null = null;
 let helpers: Worker[] = [];
-let last = 0;
-const waiting = new Map<number, { resolve: (value: never) => void; reject: (error: Error) => void }>();
+const calls = new Calls();
 
 /** Opens a file in the worker that all files of a page share. threads: that decode it, if it is large. */
 export async function openInWorker(source: FileSource, models: string, signal?: AbortSignal, threads?: number): Promise<OpenFile> {
@@ -35,21 +35,15 @@ export async function openInWorker(source: FileSource, models: string, signal?: 
 
 /** The number of a call, and what it gives. */
 function ask<T>(call: Call, signal?: AbortSignal): [number, Promise<T>] {
-  const id = ++last;
-  return [id, answer<T>({ ...call, id } as Request, signal)];
-}
-
-async function answer<T>(request: Request, signal?: AbortSignal): Promise<T> {
-  signal?.throwIfAborted();
-  const answered = new Promise<T>((resolve, reject) => waiting.set(request.id, { resolve, reject }));
-  const stop = () => running().postMessage({ id: 0, call: "stop", what: request.id } satisfies Request);
-  signal?.addEventListener("abort", stop);
-  running().postMessage(request);
-  try {
-    return await answered;
-  } finally {
-    signal?.removeEventListener("abort", stop);
+  const [id, answer] = calls.begin<T>();
+  if (signal?.aborted) {
+    calls.reject(id, signal.reason as Error);
+    return [id, answer];
   }
+  const stop = () => running().postMessage({ id: 0, call: "stop", what: id } satisfies Request);
+  signal?.addEventListener("abort", stop);
+  running().postMessage({ ...call, id } as Request);
+  return [id, answer.finally(() => signal?.removeEventListener("abort", stop))];
 }
 
 /** Starts workers that decode parts for the one that answers, once for all files. */
@@ -75,14 +69,11 @@ function running(): Worker {
   if (worker) return worker;
   worker = new DecodingWorker();
   worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-    const call = waiting.get(data.id);
-    waiting.delete(data.id);
-    if ("result" in data) call?.resolve(data.result as never);
-    else call?.reject(raised(data.error));
+    if ("result" in data) calls.resolve(data.id, data.result);
+    else calls.reject(data.id, raised(data.error));
   };
   worker.onerror = (event) => {
-    for (const { reject } of waiting.values()) reject(new CompassError(`the decoder has stopped${event.message ? `: ${event.message}` : ""}`));
-    waiting.clear();
+    calls.rejectAll(new CompassError(`the decoder has stopped${event.message ? `: ${event.message}` : ""}`));
     worker?.terminate();
     worker = null;
     loseHelpers();

@@ -5,6 +5,7 @@ import { Kernels } from "./kernels";
 import { readWeights, type Part, type Weights } from "./model";
 import { Predictor } from "./predictor";
 import { Synthesis } from "./synthesis";
+import { Turns } from "./turns";
 
 /** Loads a part of a model: the content of HASH-PART.bin. */
 export type LoadModel = (name: string) => Promise<Uint8Array>;
@@ -16,7 +17,8 @@ export interface LayerCodec {
 }
 
 export class Codec {
-  private turn: Promise<unknown> = Promise.resolve();
+  /** Layers are decoded one after another: of many images the first is shown first. */
+  readonly turns = new Turns();
   private readonly files = new Map<Part, Promise<Uint8Array>>();
   private readonly parts = new Map<Part, Promise<LayerCodec>>();
 
@@ -39,13 +41,6 @@ export class Codec {
       found.catch(() => this.parts.delete(part));
     }
     return found;
-  }
-
-  /** Does one thing after another, in the order in which they are asked for: of many images the first is shown first. */
-  inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const done = this.turn.then(work);
-    this.turn = done.catch(() => undefined);
-    return done;
   }
 
   /** The file of a part, for others who decode with it. */

@@ -2,6 +2,7 @@
 
 import { CompassError } from "./errors";
 import { CutError, Reader, crc32 } from "./bytes";
+import type { Size } from "./window";
 
 const MAGIC = [0xcf, 0x43, 0x4d, 0x50];
 const VERSION = 2;
@@ -18,7 +19,7 @@ const MOST_PAYLOAD = 4096; // bytes for each of them; an encoder needs 2000 at m
 export const CELL = 16; // pixels a side of a position of y
 
 /** Bytes of a file, and what their CRC-32 must be. */
-export interface Part {
+export interface Span {
   offset: number;
   length: number;
   crc: number;
@@ -29,8 +30,8 @@ export interface LayerEntry {
   height: number;
   /** In 1/32. */
   quality: number;
-  payload: Part;
-  alpha: Part | null;
+  payload: Span;
+  alpha: Span | null;
   /** Bytes of the file up to the end of the layer. */
   end: number;
 }
@@ -44,7 +45,7 @@ export interface Header {
   tile: number;
   layers: LayerEntry[];
   /** Boxes in front of the layers, by their types. */
-  boxes: Map<string, Part>;
+  boxes: Map<string, Span>;
 }
 
 /** The header of a file, or null if `data` holds too little of it. Throws CompassError if it is damaged. */
@@ -78,7 +79,7 @@ function parse(r: Reader): Header {
     const payload = { offset: 0, length: r.varint(), crc: r.word() };
     rows.push({ width, height, quality, payload, alpha: flags & 2 ? { offset: 0, length: r.varint(), crc: r.word() } : null });
   }
-  const boxes: [string, Part][] = [];
+  const boxes: [string, Span][] = [];
   const boxCount = flags & 4 ? r.byte() : 0;
   if (boxCount > MOST_BOXES) throw new CompassError("the header is damaged: it lists too many boxes");
   for (let left = boxCount; left; left--) {
@@ -89,11 +90,11 @@ function parse(r: Reader): Header {
   check(rows, fullWidth, fullHeight);
   if (boxes.some(([, { length }]) => length > MOST_BYTES.box)) throw new CompassError("the header is damaged: a box is too long");
   let at = r.position;
-  const place = (part: Part) => {
-    part.offset = at;
-    at += part.length;
+  const place = (span: Span) => {
+    span.offset = at;
+    at += span.length;
   };
-  boxes.forEach(([, part]) => place(part));
+  boxes.forEach(([, span]) => place(span));
   const layers = rows.map((row) => {
     place(row.payload);
     if (row.alpha) place(row.alpha);
@@ -116,11 +117,17 @@ function check(rows: Omit<LayerEntry, "end">[], fullWidth: number, fullHeight: n
   if (width !== fullWidth || height !== fullHeight) throw new CompassError("the header is damaged: sizes do not match");
 }
 
+/** Rows and columns of y, for an image of this size. */
+export function positionsOf({ height, width }: Size): Size {
+  return { height: Math.ceil(height / CELL), width: Math.ceil(width / CELL) };
+}
+
 /** Throws CompassError if layers up to this one are more than is decoded here. */
 export function checkEffort(header: Header, layer: number): void {
   let sum = 0;
-  for (const { width, height, payload, alpha } of header.layers.slice(0, layer + 1)) {
-    const [rows, columns] = [Math.ceil(height / CELL), Math.ceil(width / CELL)];
+  for (const entry of header.layers.slice(0, layer + 1)) {
+    const { width, height, payload, alpha } = entry;
+    const { height: rows, width: columns } = positionsOf(entry);
     const side = header.tile || Infinity;
     sum += rows * columns;
     const tooMany = sum > MOST_POSITIONS || Math.min(rows, side) * Math.min(columns, side) > MOST_IN_TILE;
@@ -143,7 +150,7 @@ export interface TileStream {
 
 /** The streams of the tiles of a layer. Throws CompassError if the payload is damaged. */
 export function tilesOf(layer: LayerEntry, payload: Uint8Array, tile: number): TileStream[] {
-  const [rows, columns] = [Math.ceil(layer.height / CELL), Math.ceil(layer.width / CELL)];
+  const { height: rows, width: columns } = positionsOf(layer);
   const side = tile || Math.max(rows, columns);
   const tiles: Omit<TileStream, "stream">[] = [];
   for (let top = 0; top < rows; top += side) {

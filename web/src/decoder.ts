@@ -2,13 +2,14 @@
 
 import { crc32, inflate } from "./bytes";
 import type { Codec, LayerCodec } from "./codec";
-import { CELL, checkEffort, parseHeader, tilesOf, type Header, type LayerEntry, type Part } from "./container";
+import { checkEffort, parseHeader, positionsOf, tilesOf, type Header, type LayerEntry, type Span } from "./container";
 import type { Latent } from "./entropy";
 import { CompassError } from "./errors";
 import { decodeAll, decodePart, inPixels, type Helper, type PartTask } from "./parts";
 import { paste, viewOf, type Pixels } from "./picture";
 import { Predictor } from "./predictor";
 import type { Source } from "./source";
+import { Turns } from "./turns";
 import { around, sizeOf, type Window } from "./window";
 
 const FIRST_BYTES = 512; // that hold the header of most files
@@ -34,7 +35,7 @@ export interface DecodeOptions {
 
 export class Decoder {
   private below: { layer: number; pixels: Pixels } | null = null;
-  private last: Promise<unknown> = Promise.resolve(); // what is being decoded: one layer at a time
+  private readonly turns = new Turns();
 
   private constructor(
     readonly header: Header,
@@ -53,8 +54,8 @@ export class Decoder {
 
   /** The content of a box in front of the layers, or null if there is none or it is longer than `most`. */
   async box(type: string, most: number, signal?: AbortSignal): Promise<Uint8Array | null> {
-    const part = this.header.boxes.get(type);
-    return part && part.length <= most ? (await this.read(part, `the box ${type}`, signal)).slice() : null;
+    const span = this.header.boxes.get(type);
+    return span && span.length <= most ? (await this.read(span, `the box ${type}`, signal)).slice() : null;
   }
 
   /**
@@ -63,9 +64,7 @@ export class Decoder {
    * Throws CompassError if a layer is cut off or damaged, an AbortError if told to stop.
    */
   decode(layer: number, codec: Codec, options: DecodeOptions = {}): Promise<Pixels> {
-    const decoded = this.last.then(() => this.alone(layer, codec, options));
-    this.last = decoded.catch(() => undefined);
-    return decoded;
+    return this.turns.take(() => this.alone(layer, codec, options));
   }
 
   private async alone(layer: number, codec: Codec, options: DecodeOptions): Promise<Pixels> {
@@ -82,10 +81,10 @@ export class Decoder {
     return { ...pixels, data: await this.withAlpha(layers[layer]!, pixels, signal) };
   }
 
-  private async read(part: Part, what: string, signal?: AbortSignal): Promise<Uint8Array> {
-    const data = await this.source.read(part.offset, part.length, signal);
-    if (data.length < part.length) throw new CompassError(`the file is cut off within ${what}`);
-    if (crc32(data) !== part.crc) throw new CompassError(`${what} is damaged: its checksum does not match`);
+  private async read(span: Span, what: string, signal?: AbortSignal): Promise<Uint8Array> {
+    const data = await this.source.read(span.offset, span.length, signal);
+    if (data.length < span.length) throw new CompassError(`the file is cut off within ${what}`);
+    if (crc32(data) !== span.crc) throw new CompassError(`${what} is damaged: its checksum does not match`);
     return data;
   }
 
@@ -96,7 +95,7 @@ export class Decoder {
       codec.part(k ? "residual" : "base"),
       this.read(layer.payload, `layer ${k}`, signal),
     ]);
-    return codec.inTurn(() => this.worked(k, codec, parts, payload, { signal, watch, helpers }));
+    return codec.turns.take(() => this.worked(k, codec, parts, payload, { signal, watch, helpers }));
   }
 
   private async worked(
@@ -128,7 +127,7 @@ export class Decoder {
   /** Parts of a layer, of about the same size, and so many that all who decode have something to do. */
   private *tasks(k: number, latents: TileLatent[], channels: number, decoding: number): Generator<PartTask> {
     const layer = this.header.layers[k]!;
-    const positions = { height: Math.ceil(layer.height / CELL), width: Math.ceil(layer.width / CELL) };
+    const positions = positionsOf(layer);
     const rows = Math.ceil(positions.height / PART);
     const columns = Math.max(Math.ceil(positions.width / PART), Math.ceil(decoding / rows));
     const [high, wide] = [Math.ceil(positions.height / rows), Math.ceil(positions.width / columns)];

@@ -73,7 +73,7 @@ export class EntropyModel {
     this.zTables = this.tables(values("z_frequencies"), values("z_lengths"));
     this.yTables = this.tables(values("y_frequencies"), values("y_lengths"));
     this.hyperSynthesis = new ExactNetwork(kernels, weights, "hyper_synthesis");
-    const pairs = weights.has("groups") ? values("groups") : [this.channels, 1];
+    const pairs = weights.find("groups")?.values ?? [this.channels, 1];
     for (let g = 0; 2 * g < pairs.length; g++) {
       const phases = PHASES[pairs[2 * g + 1]!]!;
       const network = (name: string) => new ExactNetwork(kernels, weights, `groups.${g}.${name}`);
@@ -86,7 +86,7 @@ export class EntropyModel {
         phaseMeans: later.map((p) => network(`phase_means.${p}`)),
       });
     }
-    const magnitudes = weights.has("magnitudes") ? values("magnitudes") : [0];
+    const magnitudes = weights.find("magnitudes")?.values ?? [0];
     this.magnitudes = kernels.putDoubles(Array.from(magnitudes, saturated));
     this.mostMagnitude = magnitudes.length - 1;
     const thresholds = values("thresholds");

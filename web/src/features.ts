@@ -44,7 +44,7 @@ export class Linear {
       }
     });
     this.weights = kernels.putFloats(packed);
-    const bias = weights.has(`${name}.bias`) ? weights.get(`${name}.bias`).values : null;
+    const bias = weights.find(`${name}.bias`)?.values;
     this.bias = kernels.putFloats(order.map((from) => (from < 0 || !bias ? 0 : bias[from]!)));
   }
 
@@ -79,8 +79,7 @@ class Block {
     this.project = linear("project");
     const { values } = weights.get(`${name}.spatial.2.weight`);
     this.taps = kernels.putFloats(Float32Array.from(values, (_, n) => values[(n % channels) * 9 + Math.floor(n / channels)]!));
-    const bias = weights.has(`${name}.spatial.2.bias`) ? weights.get(`${name}.spatial.2.bias`).values : new Float32Array(channels);
-    this.tapsBias = kernels.putFloats(bias);
+    this.tapsBias = kernels.putFloats(weights.find(`${name}.spatial.2.bias`)?.values ?? new Float32Array(channels));
   }
 
   /** Changes the features. */
@@ -106,7 +105,7 @@ export class Blocks {
 
   constructor(kernels: Kernels, weights: Weights, name: string, channels: number) {
     if (channels % PANEL) throw new CompassError(`networks whose channels are no multiple of ${PANEL} are not decoded here`);
-    while (weights.has(`${name}.${this.blocks.length}.project.weight`)) {
+    while (weights.find(`${name}.${this.blocks.length}.project.weight`)) {
       this.blocks.push(new Block(kernels, weights, `${name}.${this.blocks.length}`, channels));
     }
   }

@@ -1,5 +1,6 @@
 // Helpers in other workers, each at the end of a port.
 
+import { Calls } from "./calls";
 import { Codec } from "./codec";
 import { CompassError } from "./errors";
 import type { Part } from "./model";
@@ -12,16 +13,13 @@ type HelpAnswer = { id: number } & ({ pixels: Pixels } | { error: string });
 
 /** The worker at the end of a port. */
 export class RemoteHelper {
-  private last = 0;
+  private readonly calls = new Calls();
   private readonly known = new Set<string>(); // weights that have been sent
-  private readonly waiting = new Map<number, { resolve: (pixels: Pixels) => void; reject: (error: Error) => void }>();
 
   constructor(private readonly port: MessagePort) {
     port.onmessage = ({ data }: MessageEvent<HelpAnswer>) => {
-      const call = this.waiting.get(data.id);
-      this.waiting.delete(data.id);
-      if ("pixels" in data) call?.resolve(data.pixels);
-      else call?.reject(new CompassError(data.error));
+      if ("pixels" in data) this.calls.resolve(data.id, data.pixels);
+      else this.calls.reject(data.id, new CompassError(data.error));
     };
   }
 
@@ -35,19 +33,16 @@ export class RemoteHelper {
           this.known.add(`${model}-${task.part}`);
           this.port.postMessage({ model, part: task.part, weights } satisfies HelpRequest);
         }
-        return new Promise((resolve, reject) => {
-          const id = ++this.last;
-          this.waiting.set(id, { resolve, reject });
-          this.port.postMessage({ model, id, task } satisfies HelpRequest);
-        });
+        const [id, pixels] = this.calls.begin<Pixels>();
+        this.port.postMessage({ model, id, task } satisfies HelpRequest);
+        return pixels;
       },
     };
   }
 
   /** Fails at all that it was asked for: its worker is no more. */
   lost(): void {
-    for (const { reject } of this.waiting.values()) reject(new CompassError("a helper has stopped"));
-    this.waiting.clear();
+    this.calls.rejectAll(new CompassError("a helper has stopped"));
   }
 }
 

@@ -24,15 +24,15 @@ export class Weights {
     readonly networks: Map<string, Operation[]>,
   ) {}
 
-  /** Throws CompassError if there is no such array. */
-  get(name: string): Tensor {
-    const found = this.arrays.get(name);
-    if (!found) throw new CompassError(`the model has no ${name}`);
-    return found;
+  find(name: string): Tensor | undefined {
+    return this.arrays.get(name);
   }
 
-  has(name: string): boolean {
-    return this.arrays.has(name);
+  /** Throws CompassError if there is no such array. */
+  get(name: string): Tensor {
+    const found = this.find(name);
+    if (!found) throw new CompassError(`the model has no ${name}`);
+    return found;
   }
 }
 

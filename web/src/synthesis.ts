@@ -28,7 +28,7 @@ export class Synthesis {
     this.channels = weights.get("synthesis.enter.0.weight").shape[0]! / 4;
     const all = Array.from({ length: this.channels }, (_, c) => c);
     this.enter = [0, 1, 2, 3].map((place) => new Linear(kernels, weights, "synthesis.enter.0", { order: all.map((c) => 4 * c + place) }));
-    const conditional = weights.has("synthesis.condition.view.weight");
+    const conditional = weights.find("synthesis.condition.view.weight") !== undefined;
     this.condition = conditional ? new Linear(kernels, weights, "synthesis.condition.view", { cells: true }) : null;
     this.blocks = new Blocks(kernels, weights, "synthesis.blocks", this.channels);
     this.leave = new Linear(kernels, weights, "synthesis.leave.0");

@@ -15,8 +15,7 @@ self.onmessage = async ({ data, ports: given }: MessageEvent<Request>) => {
   else if (data.call === "helpersLost") {
     for (const helper of helpers) helper.lost();
     helpers = [];
-  }
-  else if (data.call === "help") help(given[0]!);
+  } else if (data.call === "help") help(given[0]!);
   else await answer(data);
 };
 

@@ -5,9 +5,10 @@ import { existsSync, readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { IncomingMessage, Server } from "node:http";
 import { fileURLToPath } from "node:url";
-import { chromium, type Browser, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { open } from "../src/api";
+import { CHROMIUM, launch } from "../scripts/chromium.mjs";
 import { serve } from "../scripts/serve.mjs";
 import type * as Compass from "../src/index";
 
@@ -19,12 +20,9 @@ declare global {
   }
 }
 
-const CHROMIUM = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const MODELS = new URL("models/", import.meta.url);
 const FAST = `conformance/${readdirSync(`${ROOT}conformance`).find((name) => /^fast-.*\.cmps$/.test(name))!}`; // the model that is shipped
-const ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync"];
 
 describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
   let browser: Browser;
@@ -39,7 +37,7 @@ describe.skipIf(!existsSync(CHROMIUM))("in Chromium", () => {
       return false;
     };
     ({ address, server } = await serve(ROOT, { before }));
-    browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS });
+    browser = await launch();
   });
 
   afterAll(async () => {

@@ -23,7 +23,7 @@ interface Expected {
 const names = (await readdir(FOLDER)).filter((name) => name.endsWith(".cmps"));
 const codecs = new Map<string, Promise<Codec>>();
 
-export function codecOf(model: string): Promise<Codec> {
+function codecOf(model: string): Promise<Codec> {
   const load = async (name: string) => new Uint8Array(await readFile(new URL(name, MODELS)));
   if (!codecs.has(model)) codecs.set(model, Codec.create(model, load));
   return codecs.get(model)!;

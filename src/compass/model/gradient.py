@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from compass.errors import ModelError
 from compass.model import onnx_fields as onnx
 from compass.model.graph import check_graph
-from compass.model.protobuf import Field, fields, message, numbers, written
+from compass.model.protobuf import Field, fields, message, repeated, written
 
 OUTPUTS = ("error", "gradient")
 _LATENT, _IMAGE = "y", "x"
@@ -227,7 +227,7 @@ def _read(graph: Sequence[Field]) -> tuple[list[_Node], dict[str, int]]:
             shape, name = [], ""
             for part, content in fields(message(value)):
                 if part == onnx.TENSOR_SIDE:
-                    shape += [content] if isinstance(content, int) else numbers(content)
+                    shape += repeated(content)
                 elif part == onnx.TENSOR_NAME:
                     name = bytes(message(content)).decode()
             sides[name] = shape[0] if shape else 1
@@ -246,7 +246,7 @@ def _node(data: memoryview) -> _Node:
                 if part == onnx.ATTRIBUTE_NAME:
                     name = bytes(message(content)).decode()
                 elif part == onnx.ATTRIBUTE_INTS:
-                    ints += [content] if isinstance(content, int) else numbers(content)
+                    ints += repeated(content)
                 elif part in (onnx.ATTRIBUTE_INT, onnx.ATTRIBUTE_TEXT):
                     found = content if isinstance(content, int) else bytes(content)
             attributes[name] = ints if found is None else found

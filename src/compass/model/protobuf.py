@@ -44,6 +44,11 @@ def message(value: int | memoryview) -> memoryview:
     return value
 
 
+def repeated(value: int | memoryview) -> list[int]:
+    """Whole numbers of a repeated field, one of them or packed. Raises IndexError or ValueError if they are none."""
+    return [value] if isinstance(value, int) else numbers(value)
+
+
 def numbers(data: memoryview) -> list[int]:
     """Packed whole numbers. Raises IndexError or ValueError if they are none."""
     found, position = [], 0

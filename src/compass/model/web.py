@@ -23,7 +23,7 @@ from compass.entropy.arrays import unpack_arrays
 from compass.errors import ModelError
 from compass.model import onnx_fields as onnx
 from compass.model.file import ModelFile
-from compass.model.protobuf import fields, message
+from compass.model.protobuf import fields, message, repeated
 
 MAGIC = b"CMPW"
 FORMAT = 1
@@ -32,7 +32,7 @@ PARTS = ("base", "residual")
 _BLOCK = r"(spatial\.[023]|first|second|project)\.(weight|bias)"
 _SYNTHESIS = re.compile(rf"enter\.0\.(weight|bias)|(condition\.view|leave\.0)\.(weight|bias)|blocks\.\d+\.{_BLOCK}")
 _PREDICTOR = re.compile(rf"predictor\.((enter|leave|axis\.[02]|taps)\.(weight|bias)|blocks\.\d+\.{_BLOCK})")
-_TYPES = {onnx.FLOAT: "<f4", onnx.HALF: "<f2", onnx.INT64: "<i8"}
+_TYPES = {onnx.FLOAT: "<f4", onnx.HALF: "<f2"}
 
 
 def web_parts(file: ModelFile) -> dict[str, bytes]:
@@ -71,8 +71,11 @@ def _by_significance(array: NDArray[Any]) -> bytes:
 
 
 def _weights(file: ModelFile, member: str, known: re.Pattern[str], prefix: str) -> dict[str, NDArray[Any]]:
-    """The weights of a graph by their names. Raises ModelError if one is unknown."""
-    found = {name.removesuffix(".half"): array for name, array in _initializers(file.read(member))}
+    """The weights of a graph by their names. Raises ModelError if one is unknown, or is no array of floats."""
+    try:
+        found = {name.removesuffix(".half"): array for name, array in _initializers(file.read(member))}
+    except (IndexError, KeyError, ValueError):
+        found = {}
     # Of several biases that are equal the export keeps one: such are zeros, and a missing one is taken for them.
     lost = [name for name in found if name.endswith("weight") and name.removesuffix("weight") + "bias" not in found]
     zeros = any(name.endswith("bias") and not array.any() for name, array in found.items())
@@ -90,14 +93,15 @@ def _initializers(data: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
 
 
 def _tensor(data: memoryview) -> tuple[str, NDArray[Any]]:
-    name, raw, sides, kind = "", b"", [], onnx.FLOAT
+    name, raw, kind = "", b"", onnx.FLOAT
+    sides: list[int] = []
     for number, value in fields(data):
         if number == onnx.TENSOR_NAME:
             name = bytes(message(value)).decode()
         elif number == onnx.TENSOR_RAW:
             raw = bytes(message(value))
-        elif number == onnx.TENSOR_SIDE and isinstance(value, int):
-            sides.append(value)
+        elif number == onnx.TENSOR_SIDE:
+            sides += repeated(value)
         elif number == onnx.TENSOR_TYPE and isinstance(value, int):
             kind = value
     return name, np.frombuffer(raw, _TYPES[kind]).reshape(sides)

@@ -42,11 +42,14 @@ def readable_suffixes() -> frozenset[str]:
     return frozenset(name for name, kind in Image.registered_extensions().items() if kind in kinds)
 
 
-def limit_pixels(most: int) -> None:
+def limit_pixels(most: int | None) -> None:
     """Lets images of at most so many pixels be read and decoded, any with 0, in place of Pillow's 178,956,970.
 
-    Pillow warns from MAX_IMAGE_PIXELS on and refuses twice as many; with a limit that was chosen nothing is warned of.
+    None leaves the limit as it is. Pillow warns from MAX_IMAGE_PIXELS on and refuses twice as many; with a limit that
+    was chosen nothing is warned of.
     """
+    if most is None:
+        return
     Image.MAX_IMAGE_PIXELS = most / 2 if most else None  # type: ignore[assignment]
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 

@@ -16,7 +16,7 @@ from compass.errors import InputError
 from compass.picture.pyramid import Size
 
 DEFAULT_WEIGHT = 8.0  # of a region, against everything else
-MAX_WEIGHT = 1000.0
+_MAX_WEIGHT = 1000.0
 
 Region = Sequence[int] | Image.Image | NDArray[Any]
 
@@ -28,8 +28,8 @@ def importance_of(roi: Region, size: Size, weight: float) -> Image.Image:
     black the factor falls geometrically, and what is transparent is outside.
     Raises InputError if it does not fit the image, if it is empty, or if the weight is not from 1 to 1000.
     """
-    if isinstance(weight, bool) or not isinstance(weight, Real) or not 1 <= weight <= MAX_WEIGHT:
-        raise InputError(f"a region has 1 to {MAX_WEIGHT:g} times the weight of the rest, not {weight!r}")
+    if isinstance(weight, bool) or not isinstance(weight, Real) or not 1 <= weight <= _MAX_WEIGHT:
+        raise InputError(f"a region has 1 to {_MAX_WEIGHT:g} times the weight of the rest, not {weight!r}")
     mask = _mask(roi, size)
     if mask.size != size:
         raise InputError(f"the mask of the region is {mask.width}x{mask.height}, the image is {size[0]}x{size[1]}")

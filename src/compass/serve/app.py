@@ -130,10 +130,9 @@ class Server:
         """Of the models that are installed and the server's own; all parts of the last few are kept."""
         if model not in self._made:
             try:
-                found = store.load_for(bytes.fromhex(model), self.options.model)
-                made = web_parts(found.file)
+                made = web_parts(store.load_for(bytes.fromhex(model), self.options.model).file)
             except ModelError:
-                made = {}
+                return None
             if len(self._made) >= _MODELS:
                 self._made.clear()
             self._made[model] = made

@@ -116,18 +116,22 @@ class Images:
         try:
             yield file
         finally:
-            with self._lock:
-                same = [known for known, _ in self._idle if known.path == version.path]
-                outdated = [entry for entry in self._idle if entry[0].path == version.path and entry[0] != version]
-                self._idle = [entry for entry in self._idle if entry not in outdated]
-                if len(same) - len(outdated) < _ALIKE:
-                    self._idle.append((version, file))
-                else:
-                    outdated.append((version, file))
-                while len(self._idle) > _IDLE:
-                    outdated.append(self._idle.pop(0))
-            for _, old in outdated:
+            for old in self._put_back(version, file):
                 old.close()
+
+    def _put_back(self, version: Version, file: LayeredFile) -> list[LayeredFile]:
+        """Keeps what was used last, of one version of each file; returns what is to be closed."""
+        kept: list[tuple[Version, LayeredFile]] = []
+        old: list[LayeredFile] = []
+        with self._lock:
+            for entry in reversed([*self._idle, (version, file)]):
+                alike = [known for known, _ in kept if known.path == entry[0].path]
+                if len(kept) < _IDLE and len(alike) < _ALIKE and set(alike) <= {entry[0]}:
+                    kept.append(entry)
+                else:
+                    old.append(entry[1])
+            self._idle = kept[::-1]
+        return old
 
     def rendered(self, version: Version, request: Request) -> bytes:
         """The answer to a request. Raises FormatError, InputError or ModelError if the file cannot be decoded."""
