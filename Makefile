@@ -3,6 +3,8 @@ PYTHON ?= python3
 RUN := .venv/run
 DEV := .venv/dev
 LOWEST := .venv/lowest
+RELEASE := .venv/release
+CLEAN := .venv/clean
 LOWEST_TESTS := entropy container codec effort format conformance layered_file tiles pictures colour metadata models hostile_models cli pillow files
 # Processes of the tests, with one thread each.
 JOBS ?= 2
@@ -17,7 +19,7 @@ PEERS := $(filter-out %/compass.json %/single-compass.json,$(wildcard results/ko
 # In place of Urban100 and CLIC 2021, which are not at hand: a folder of other pictures.
 STAND_IN ?= valid
 
-.PHONY: demo test test-fast check-lowest check-machines lint types check web web-test web-demo web-results bench effort results clean
+.PHONY: demo test test-fast check-lowest check-machines lint types check release web web-test web-demo web-results bench effort results clean
 
 demo: $(RUN)/ready
 	@mkdir -p build
@@ -42,6 +44,22 @@ check-lowest: $(LOWEST)/ready
 # The same files on other processors and versions, emulated by qemu-user: some minutes each.
 check-machines: $(DEV)/ready $(LOWEST)/ready
 	$(DEV)/bin/python benchmarks/product/machines.py examples/kodim23.png examples/small/*.png
+
+# dist/: sdist, wheel, the pinned set with hashes, a bill of materials; tried as a user would install them.
+release: web $(RELEASE)/ready
+	rm -rf dist build/lib build/bdist.* $(CLEAN)
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RELEASE)/bin/python -m build --outdir dist .
+	$(RELEASE)/bin/uv pip compile -q pyproject.toml --universal --generate-hashes --no-header -c constraints.txt \
+	  -o dist/requirements.txt
+	$(call make_venv,$(CLEAN))
+	$(CLEAN)/bin/pip install -q --require-hashes -r dist/requirements.txt
+	$(CLEAN)/bin/pip install -q --no-deps dist/*.whl
+	$(RELEASE)/bin/cyclonedx-py environment $(CLEAN) --pyproject pyproject.toml --mc-type library --output-reproducible -o dist/sbom.json
+	cd dist && sha256sum * > SHA256SUMS
+	$(CLEAN)/bin/pip check
+	cd build && ../$(CLEAN)/bin/compass --version && ../$(CLEAN)/bin/compass encode ../examples/kodim23.png released.cmps --force \
+	  && ../$(CLEAN)/bin/compass decode released.cmps released.png --force && ../$(CLEAN)/bin/compass encode-all ../examples released --force
+	@cat dist/SHA256SUMS
 
 lint: $(DEV)/ready
 	$(DEV)/bin/ruff check .
@@ -122,12 +140,17 @@ $(RUN)/ready: pyproject.toml constraints.txt $(shell find src -name '*.py' -o -n
 
 $(DEV)/ready: pyproject.toml constraints.txt
 	$(call make_venv,$(DEV))
-	$(DEV)/bin/pip install -q -c constraints.txt -e ".[train,eval,serve,dev]"
+	$(DEV)/bin/pip install -q -c constraints.txt -e ".[train,eval,serve,cluster,dev]"
 	@touch $@
 
 $(LOWEST)/ready: pyproject.toml constraints-lowest.txt
 	$(call make_venv,$(LOWEST))
 	$(LOWEST)/bin/pip install -q -c constraints-lowest.txt -e . "pytest>=8" "hypothesis>=6"
+	@touch $@
+
+$(RELEASE)/ready: Makefile
+	$(call make_venv,$(RELEASE))
+	$(RELEASE)/bin/pip install -q "build>=1.2" "cyclonedx-bom>=5" "uv>=0.5"
 	@touch $@
 
 # Debian's python3 comes without ensurepip; virtualenv then does the same.
@@ -137,4 +160,4 @@ define make_venv
 endef
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv build dist

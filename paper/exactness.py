@@ -17,10 +17,10 @@ import numpy as np
 
 from compass.codec.encoder import encode_layers
 from compass.errors import CompassError
-from compass.evaluation.pool import process_pool
 from compass.model import store
 from compass.picture.files import read_image
 from compass.picture.pyramid import Pixels, sizes_from_scales
+from compass.processes import process_pool
 
 SCALES = (1 / 4, 1 / 2, 1)
 

@@ -16,12 +16,12 @@ from PIL import Image
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
 from compass.evaluation.evaluate import image_paths
-from compass.evaluation.pool import process_pool
 from compass.evaluation.results import Result
 from compass.model import store
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_image
 from compass.picture.pyramid import Pixels, Size, pyramid
+from compass.processes import process_pool
 
 TWO_LAYERS = (1.2, 1.6, 2.0, 2.4, 2.8)
 MIDDLES = (2.0, 1.2, 1.4, 1.6, 1.8)

@@ -327,8 +327,17 @@ def test_two_files_that_would_become_one(tiny_model_path, tmp_path):
     images(tmp_path / "in", "a.png a.jpg")
     result = compass("encode", "in", "--out-dir", "out", "--model", tiny_model_path, cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr == "compass: in/a.jpg and in/a.png would both become out/a.cmps\n"
+    assert result.stderr == "compass: in/a.jpg and in/a.png would both become out/a.cmps: give --keep-suffix\n"
     assert not (tmp_path / "out").exists()
+
+
+def test_the_whole_name_may_be_kept(tiny_model_path, tmp_path):
+    images(tmp_path / "in", "a.png a.jpg")
+    model = ("--model", tiny_model_path)
+    assert compass("encode", "in", "--out-dir", "out", "--keep-suffix", *model, cwd=tmp_path).returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jpg.cmps", "a.png.cmps"]
+    assert compass("encode", "in/a.png", "--keep-suffix", *model, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "in" / "a.png.cmps").exists()
 
 
 def test_devices_as_output(tiny_model_path, tmp_path):
@@ -399,7 +408,7 @@ def test_a_process_that_is_killed(parrots, tiny_model_path, tmp_path):
     assert result.returncode == 1
     assert "Traceback" not in result.stderr
     assert result.stderr.splitlines()[-1] == "compass: 2 of 2 files failed"
-    assert "in/a.png: not done, since a process was killed" in result.stderr
+    assert "in/a.png: not done, since its process was killed each time" in result.stderr
 
 
 def test_a_short_name_is_said_too(tmp_path):

@@ -253,6 +253,26 @@ def check_iiif(outcome: Outcome) -> None:
     assert "Done (33 tests, 0 failures)" in outcome.stdout
 
 
+def check_dataset(outcome: Outcome) -> None:
+    rows = re.findall(
+        r"^\| (processes|Ray) \| 6 \| ([\d.]+) \| ([\d.]+) \| (.*) \|$", outcome.text("out.md"), re.MULTILINE
+    )
+    assert [(row[0], row[3]) for row in rows] == [("processes", ""), ("Ray", "all")]
+    assert re.search(
+        r"6 files for 6 images, beside them manifest\.jsonl, .* are those of the run", outcome.text("out.md")
+    )
+
+
+def check_quantised(outcome: Outcome) -> None:
+    rows = re.findall(
+        r"^(8 bits.*), (one layer|three layers): (.*) dB, BD-rate [-+.\d]+ %$", outcome.stdout, re.MULTILINE
+    )
+    assert [row[:2] for row in rows] == [
+        (name, chain) for name in ("8 bits", "8 bits, after 2 steps") for chain in ("one layer", "three layers")
+    ]
+    assert any(float(loss) < 0 for row in rows for loss in row[2].split(", "))
+
+
 def check_load(outcome: Outcome) -> None:
     row = r"^\| (parts .*|the same .*) \| (\d+) \| ([\d.]+) \| (\S+) \| (\S+) \| (\d+) \|$"
     rows = re.findall(row, outcome.text("out.md"), re.MULTILINE)
@@ -274,6 +294,7 @@ needs_torch, slow = pytest.mark.torch, pytest.mark.slow
 built = (ROOT / "web" / "dist" / "compass-image.js").exists() and Path("/usr/bin/chromium").exists()
 needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="needs wrk")
 needs_validator = pytest.mark.skipif(find_spec("iiif_validator") is None, reason="needs iiif-validator")
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra cluster")
 needs_browser = pytest.mark.skipif(not built, reason="needs make web, and Chromium")
 PROGRAMS = [
     pytest.param(name, arguments, check, marks=marks, id=check.__name__.removeprefix("check_"))
@@ -296,6 +317,7 @@ PROGRAMS = [
         ("product/load.py",
          f"small/small.png --seconds 1 --minutes 0.1 --megapixels 0.01 {MODEL} --out out.md",
          check_load, needs_wrk, slow),
+        ("product/dataset.py", f"large --images 6 --side 32 {MODEL} --out out.md", check_dataset, needs_ray, slow),
         ("product/probe.py", "small probed", check_probe),
         ("product/web_demo.py", "demo small/small.png", check_web_demo),
         ("product/machines.py", "large/a.png large/b.png --files 2 --only none --out out.md", check_machines, slow),
@@ -306,6 +328,8 @@ PROGRAMS = [
         ("training/chains.py", "small weights.pt --profile tiny", check_chains, needs_torch, slow),
         ("training/curve.py", "'two runs=first.log,second.log' --out out.json", check_curve),
         ("training/profile_step.py", "large --profile tiny --crop 64 --batch 1 --steps 1", check_profile_step,
+         needs_torch, slow),
+        ("training/quantised.py", "large weights.pt --profile tiny --steps 2 --crop 32 --data large", check_quantised,
          needs_torch, slow),
         ("training/trials.py", "large large --pixels 65536 --only fp32", check_trials, needs_torch, slow),
         ("paper grid", f"small --processes 1 --middles 2.0 {MODEL} --out out.json", check_grid, slow),

@@ -20,7 +20,6 @@ from compass.codec.layer import to_planes
 from compass.entropy.ans import ideal_bits
 from compass.entropy.hyperprior import HyperpriorModel
 from compass.evaluation.evaluate import image_paths
-from compass.evaluation.pool import process_pool
 from compass.evaluation.records import command_line, describe, write_record
 from compass.model import store
 from compass.model.model import Model
@@ -28,6 +27,7 @@ from compass.model.predictor import Part
 from compass.model.transform_codec import TransformCodec
 from compass.picture.fidelity import psnr
 from compass.picture.pyramid import sizes_from_scales
+from compass.processes import process_pool
 from options import RESULTS, folder_parser, read_rgb
 from records import FileBytes, LayerBytes, Layers, Prediction
 

@@ -11,24 +11,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from compass import cli_bench, cli_extras, cli_models, cli_serve
-from compass.cli_files import HINT, Files, Jobs, OutDir, end_cleanly, named, plan, progress_bar, run
+from compass import cli_bench, cli_dataset, cli_extras, cli_models, cli_serve
+from compass.cli_files import HINT, Files, Jobs, OutDir, named, plan, progress_bar, run
 from compass.cli_options import (
+    Effort,
     Force,
     Input,
+    KeepSuffix,
     MaxPixels,
+    MetadataPlace,
     ModelName,
     Output,
+    Quality,
+    Scales,
+    Sizes,
     Strict,
+    Strip,
+    TargetPsnr,
+    TargetSize,
     Threads,
-    parse_bytes,
+    encoding,
     parse_crop,
-    parse_number,
-    parse_size,
     path_of,
     region,
 )
 from compass.errors import CompassError, CutFileWarning, FormatError, InputError, ModelNotFoundError
+from compass.processes import end_cleanly
 
 if TYPE_CHECKING:
     from compass.layered_file import LayeredFile
@@ -46,26 +54,12 @@ app = typer.Typer(
 def encode(
     files: Files,
     out_dir: OutDir = None,
-    scales: Annotated[
-        str | None,
-        typer.Option(help="Ascending fractions of the image's size. [default: 1/4,1/2,1, or 1 with a one-layer model]"),
-    ] = None,
-    sizes: Annotated[
-        str | None, typer.Option(help="Ascending sizes instead: 320,800x600 (no height: by aspect).")
-    ] = None,
-    quality: Annotated[
-        str | None,
-        typer.Option("-q", "--quality", help="0 (small) to 6 (good), or one per layer: 2,3,4. [default: 3]"),
-    ] = None,
-    target_size: Annotated[
-        str | None, typer.Option(help="The best file of at most this size instead: 50kB, 1.5MB, 700 (bytes).")
-    ] = None,
-    target_psnr: Annotated[
-        float | None, typer.Option(help="The smallest file whose largest layer has this PSNR in dB instead.")
-    ] = None,
-    effort: Annotated[
-        int, typer.Option("-e", "--effort", min=1, max=9, help="1 (fast) to 9: search for fewer bytes, a better image.")
-    ] = 1,
+    scales: Scales = None,
+    sizes: Sizes = None,
+    quality: Quality = None,
+    target_size: TargetSize = None,
+    target_psnr: TargetPsnr = None,
+    effort: Effort = 1,
     roi: Annotated[
         str | None,
         typer.Option(
@@ -77,27 +71,18 @@ def encode(
         float | None,
         typer.Option(min=1, max=1000, help="How much more errors count in it than elsewhere. [default: 8]"),
     ] = None,
-    metadata: Annotated[
-        str, typer.Option(help="Colour profile, EXIF, XMP: front, back, none, or auto (profiles but sRGB in front).")
-    ] = "auto",
-    strip: Annotated[bool, typer.Option("--strip", help="Drop them: the same as --metadata none.")] = False,
+    metadata: MetadataPlace = "auto",
+    strip: Strip = False,
     model: ModelName = None,
     threads: Threads = 0,
     max_pixels: MaxPixels = None,
     jobs: Jobs = 1,
+    keep_suffix: KeepSuffix = False,
     force: Force = False,
 ) -> None:
     """Code an image into one layered file, or with --out-dir any number of them."""
-    parsed_sizes = None if sizes is None else [parse_size(text) for text in sizes.split(",")]
-    parsed_scales = None if scales is None else [parse_number(text, "scale") for text in scales.split(",")]
-    qualities = None if quality is None else [parse_number(text, "quality") for text in quality.split(",")]
-    parsed_target = None if target_size is None else parse_bytes(target_size)
-    if sum(option is not None for option in (quality, target_size, target_psnr)) > 1:
-        raise typer.BadParameter("give only one of --quality, --target-size and --target-psnr")
-    if scales is not None and sizes is not None:
-        raise typer.BadParameter("give either --scales or --sizes")
-    if strip and metadata not in ("auto", "none"):
-        raise typer.BadParameter("give either --strip or --metadata")
+    options = encoding(scales, sizes, quality, target_size, target_psnr, effort, metadata, strip, model)
+    options["threads"] = 1 if jobs > 1 else threads
     if roi is not None and effort == 1:
         raise typer.BadParameter("--roi takes an --effort of 2 or more")
     if roi is None and roi_weight is not None:
@@ -107,26 +92,15 @@ def encode(
 
     from compass.picture.files import IMAGE_SUFFIXES, limit_pixels, readable_suffixes
 
-    planned = plan(files, out_dir, ".cmps", readable_suffixes)
+    planned = plan(files, out_dir, ".cmps", readable_suffixes, keep_suffix)
     for _, target in planned.pairs:
         suffix = target.suffix.lower()
         if suffix in IMAGE_SUFFIXES or (suffix not in ("", ".cmps") and suffix in readable_suffixes()):
             raise InputError(f"{target} has the name of another kind of image: a layered file ends in .cmps")
-    options = {
-        "scales": parsed_scales,
-        "quality": qualities[0] if qualities is not None and len(qualities) == 1 else qualities,
-        "sizes": parsed_sizes,
-        "target_size": parsed_target,
-        "target_psnr": target_psnr,
-        "effort": effort,
-        "metadata": "none" if strip else metadata,
-        "model": model,
-        "threads": 1 if jobs > 1 else threads,
-    }
     if roi is not None:
         limit_pixels(max_pixels)
         options |= region(roi, roi_weight)
-    shown = effort > 1 and not planned.batch and parsed_target is None and target_psnr is None
+    shown = effort > 1 and not planned.batch and target_size is None and target_psnr is None
     run(partial(_encode_file, options, shown, max_pixels, force), planned, jobs, force)
 
 
@@ -279,6 +253,7 @@ for command in (
     cli_extras.report,
     cli_bench.bench,
     cli_serve.serve,
+    cli_dataset.encode_all,
 ):
     app.command()(command)
 app.add_typer(cli_models.app, name="models")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import signal
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,27 +47,35 @@ class Plan:
     batch: bool  # files that are there already are kept, and one that fails does not stop the others
 
 
-def plan(files: Sequence[Path], out_dir: Path | None, suffix: str, inputs: Callable[[], Collection[str]]) -> Plan:
+def plan(
+    files: Sequence[Path],
+    out_dir: Path | None,
+    suffix: str,
+    inputs: Callable[[], Collection[str]],
+    keep_suffix: bool = False,
+) -> Plan:
     """What to write for the arguments of a command.
 
-    suffix: of what is written where it is not named; inputs: yields suffixes of the files of a folder that are read. It
-    is called for a folder alone, since for images all of Pillow's plugins must be loaded. Raises InputError if it is
-    not clear what to write, or if something would be written over what is read.
+    suffix: of what is written where it is not named, after the whole name of what is read if `keep_suffix`.
+    inputs: yields suffixes of the files of a folder that are read. It is called for a folder alone, since for images
+    all of Pillow's plugins must be loaded. Raises InputError if it is not clear what to write, or if something would
+    be written over what is read.
     """
     if out_dir is None and len(files) > 1 and os.path.isdir(files[-1]):
         *files, out_dir = files
     if out_dir is None:
         if len(files) > 2:
             raise InputError(f"{len(files)} files are given: name the folder to write to by --out-dir")
-        source, target = files if len(files) == 2 else (files[0], _named_after(files[0], suffix))
+        source, target = files if len(files) == 2 else (files[0], _named_after(files[0], suffix, keep_suffix))
         if source != STANDARD and _same(source, target):
             raise InputError(f"{target} would be written over what is read")
         return Plan([(source, target)], batch=False)
     pairs: dict[Path, Path] = {}
     for source in _expanded(files, inputs):
-        target = out_dir / f"{source.stem}{suffix}"
+        target = out_dir / _with_suffix(source, suffix, keep_suffix).name
         if target in pairs:
-            raise InputError(f"{pairs[target]} and {source} would both become {target}")
+            hint = "" if keep_suffix else ": give --keep-suffix" if pairs[target].name != source.name else ""
+            raise InputError(f"{pairs[target]} and {source} would both become {target}{hint}")
         if _same(source, target):
             raise InputError(f"{target} would be written over what is read")
         pairs[target] = source
@@ -168,43 +173,14 @@ def _results(
     attempt: Callable[[tuple[Path, Path]], _Said], pairs: Sequence[tuple[Path, Path]], jobs: int
 ) -> Iterator[_Said]:
     if jobs == 1:
-        yield from map(attempt, pairs)
-        return
-    from compass.evaluation.pool import process_pool
+        return map(attempt, pairs)
+    from compass.processes import in_processes
 
-    with process_pool(jobs, _end_when_told) as pool:
-        futures = [pool.submit(_or_end, attempt, pair) for pair in pairs]
-        try:
-            for pair, future in zip(pairs, futures, strict=True):
-                try:
-                    yield future.result()
-                except BrokenProcessPool:  # of one that was killed, say for want of memory; nothing more is done
-                    yield _Said([f"{pair[0]}: not done, since a process was killed"], failed=True)
-        except BaseException:
-            for process in multiprocessing.active_children():
-                process.terminate()  # a pool would end what it has begun, and begin what is next
-            pool.shutdown(cancel_futures=True)
-            raise
+    return in_processes(attempt, _killed, pairs, jobs)
 
 
-def _or_end(attempt: Callable[[tuple[Path, Path]], _Said], pair: tuple[Path, Path]) -> _Said:
-    """In a process of a pool, which goes on after SystemExit: ends it once what is half-written is taken away."""
-    try:
-        return attempt(pair)
-    except SystemExit:
-        os._exit(1)
-
-
-def _end_when_told() -> None:
-    """Ctrl-C goes to all processes of a terminal; those of a pool wait for the first one to end them."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_cleanly()
-
-
-def end_cleanly() -> None:
-    """Lets SIGTERM end the process as an error would: what is half-written is taken away."""
-    with contextlib.suppress(ValueError):  # of a thread that may not
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+def _killed(pair: tuple[Path, Path]) -> _Said:
+    return _Said([f"{pair[0]}: not done, since its process was killed each time"], failed=True)
 
 
 @contextlib.contextmanager
@@ -226,12 +202,16 @@ def _progress(results: Iterable[_Said], count: int) -> Iterator[_Said]:
         yield from bar
 
 
-def _named_after(source: Path, suffix: str) -> Path:
+def _with_suffix(source: Path, suffix: str, keep_suffix: bool) -> Path:
+    return source.with_name(source.name + suffix) if keep_suffix else source.with_suffix(suffix)
+
+
+def _named_after(source: Path, suffix: str, keep_suffix: bool) -> Path:
     if source == STANDARD:
         return STANDARD
     if os.path.isdir(source):
         raise InputError(f"{source} is a folder: name the folder to write to by --out-dir")
-    return source.with_suffix(suffix)
+    return _with_suffix(source, suffix, keep_suffix)
 
 
 def _expanded(files: Sequence[Path], inputs: Callable[[], Collection[str]]) -> Iterator[Path]:

@@ -34,7 +34,32 @@ MaxPixels = Annotated[
     typer.Option(min=0, help="Refuse images of more, before anything is held in memory; 0: none. [default: 178956970]"),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite OUT.")]
+KeepSuffix = Annotated[
+    bool, typer.Option("--keep-suffix", help="Name files after all of an image's name: a.png becomes a.png.cmps.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail where a cut file would cause a warning.")]
+Scales = Annotated[
+    str | None,
+    typer.Option(help="Ascending fractions of the image's size. [default: 1/4,1/2,1, or 1 with a one-layer model]"),
+]
+Sizes = Annotated[str | None, typer.Option(help="Ascending sizes instead: 320,800x600 (no height: by aspect).")]
+Quality = Annotated[
+    str | None,
+    typer.Option("-q", "--quality", help="0 (small) to 6 (good), or one per layer: 2,3,4. [default: 3]"),
+]
+TargetSize = Annotated[
+    str | None, typer.Option(help="The best file of at most this size instead: 50kB, 1.5MB, 700 (bytes).")
+]
+TargetPsnr = Annotated[
+    float | None, typer.Option(help="The smallest file whose largest layer has this PSNR in dB instead.")
+]
+Effort = Annotated[
+    int, typer.Option("-e", "--effort", min=1, max=9, help="1 (fast) to 9: search for fewer bytes, a better image.")
+]
+MetadataPlace = Annotated[
+    str, typer.Option(help="Colour profile, EXIF, XMP: front, back, none, or auto (profiles but sRGB in front).")
+]
+Strip = Annotated[bool, typer.Option("--strip", help="Drop them: the same as --metadata none.")]
 CropsOf = Annotated[
     list[Path] | None, typer.Option(help="Show a crop of an image, all codecs at equal bits; may be repeated.")
 ]
@@ -52,6 +77,37 @@ def check_target(target: Path, force: bool) -> None:
         raise InputError(f"{target} cannot be written: {error.strerror}") from None
     if exists and not force:
         raise InputError(f"{target} exists already; --force overwrites it")
+
+
+def encoding(
+    scales: str | None,
+    sizes: str | None,
+    quality: str | None,
+    target_size: str | None,
+    target_psnr: float | None,
+    effort: int,
+    metadata: str,
+    strip: bool,
+    model: str | None,
+) -> dict[str, Any]:
+    """Options of `compass.encode` from those of commands."""
+    if sum(option is not None for option in (quality, target_size, target_psnr)) > 1:
+        raise typer.BadParameter("give only one of --quality, --target-size and --target-psnr")
+    if scales is not None and sizes is not None:
+        raise typer.BadParameter("give either --scales or --sizes")
+    if strip and metadata not in ("auto", "none"):
+        raise typer.BadParameter("give either --strip or --metadata")
+    qualities = None if quality is None else [parse_number(text, "quality") for text in quality.split(",")]
+    return {
+        "scales": None if scales is None else [parse_number(text, "scale") for text in scales.split(",")],
+        "quality": qualities[0] if qualities is not None and len(qualities) == 1 else qualities,
+        "sizes": None if sizes is None else [parse_size(text) for text in sizes.split(",")],
+        "target_size": None if target_size is None else parse_bytes(target_size),
+        "target_psnr": target_psnr,
+        "effort": effort,
+        "metadata": "none" if strip else metadata,
+        "model": model,
+    }
 
 
 def parse_number(text: str, what: str) -> float:

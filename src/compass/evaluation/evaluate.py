@@ -19,11 +19,11 @@ from compass.errors import InputError, warn
 from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.contract import LayeredCodec, LayerResult
 from compass.evaluation.metrics import ms_ssim
-from compass.evaluation.pool import process_pool
 from compass.evaluation.records import environment, write_record
 from compass.picture.fidelity import psnr
 from compass.picture.files import IMAGE_SUFFIXES, read_image
 from compass.picture.pyramid import Pixels, Size, check_sizes, pyramid
+from compass.processes import process_pool
 
 Row = dict[str, Any]
 _MEASURES = ("bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time")  # as CompressAI's files have them

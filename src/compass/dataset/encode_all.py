@@ -1,0 +1,132 @@
+"""All images of a folder and of the folders in it, as layered files in another, with a manifest.
+
+A run does what no run before it has done: images whose record, file and settings are as they would be are passed over.
+So a run that was interrupted is begun again by the same command, and new images are added by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from compass.dataset.cluster import on_cluster
+from compass.dataset.manifest import Manifest, Record
+from compass.dataset.place import Place
+from compass.dataset.task import Pair, Task, file_name
+from compass.errors import InputError
+from compass.model import store
+from compass.picture.files import readable_suffixes
+from compass.processes import in_processes
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run has done."""
+
+    encoded: int
+    kept: int  # images that had been done
+    failed: int
+    bytes: int  # of all files in the folder
+
+
+@dataclass(frozen=True)
+class Workers:
+    """What works: processes of this machine, or the cores of a Ray cluster."""
+
+    processes: int = 1
+    cluster: str | None = None  # its address, as in `on_cluster`
+
+
+def encode_all(
+    source: str,
+    target: str,
+    options: dict[str, Any],
+    *,
+    workers: Workers,
+    keep_suffix: bool = False,
+    max_pixels: int | None = None,
+    force: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Summary:
+    """Codes all images below a folder.
+
+    source, target: folders, or URLs that fsspec knows. options: of `compass.encode`, but for the image and threads.
+    keep_suffix: a.png becomes a.png.cmps. force: what was done with other settings, or any, is done again.
+    say: is told a sentence for each image that fails; progress: how many of how many are done.
+
+    Raises InputError if nothing can be begun; an image that fails does not stop the others, and is tried again by the
+    next run.
+    """
+    from_place, to_place = Place(source), Place(target)
+    from_place.check()
+    pairs = _pairs(from_place, keep_suffix)
+    task = Task(from_place, to_place, options, settings_of(options), max_pixels)
+    manifest = Manifest(to_place)
+    todo = pairs if force else _undone(pairs, manifest.records, task)
+    failed = 0
+    with manifest.writing() as writer:
+        for done, record in enumerate(_records(task, todo, workers), 1):
+            writer.add(record)
+            failed += record.error is not None
+            for text in [*record.warnings, *([] if record.error is None else [record.error])]:
+                say(text if text.startswith(record.source) else f"{record.source}: {text}")
+            progress(done, len(todo))
+    total = sum(record.bytes or 0 for record in manifest.records.values())
+    return Summary(len(todo) - failed, len(pairs) - len(todo), failed, total)
+
+
+def settings_of(options: dict[str, Any]) -> str:
+    """What the files depend on besides the images, for people and for comparing."""
+    model = store.load(options.get("model"), threads=1)
+    chosen = {key: value for key, value in options.items() if value is not None and key != "model"}
+    return " ".join([*(f"{key}={_plain(value)}" for key, value in sorted(chosen.items())), f"model={model.hash.hex()}"])
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_plain, value))
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _pairs(source: Place, keep_suffix: bool) -> list[Pair]:
+    pairs: dict[str, Pair] = {}
+    for image in source.entries(readable_suffixes()):
+        name = file_name(image.name, keep_suffix)
+        if name in pairs:
+            raise InputError(f"{pairs[name].image.name} and {image.name} would both become {name}: give --keep-suffix")
+        pairs[name] = Pair(image, name)
+    if not pairs:
+        raise InputError(f"there are no images in {source.url}")
+    return list(pairs.values())
+
+
+def _undone(pairs: list[Pair], records: dict[str, Record], task: Task) -> list[Pair]:
+    there = {entry.name: entry.size for entry in task.target.entries({".cmps"})}
+    undone = []
+    for pair in pairs:
+        record = records.get(pair.image.name)
+        if record is None or record.error is not None or there.get(record.file) != record.bytes:
+            undone.append(pair)
+            continue
+        if record.settings != task.settings:
+            raise InputError(
+                f"{pair.image.name} was encoded with other settings ({record.settings}, not {task.settings}):"
+                " --force encodes it again"
+            )
+        if record != replace(record, **_identity(pair)):
+            undone.append(pair)
+    return undone
+
+
+def _identity(pair: Pair) -> dict[str, Any]:
+    return {"source_size": pair.image.size, "source_version": pair.image.version, "file": pair.file}
+
+
+def _records(task: Task, pairs: list[Pair], workers: Workers) -> Any:
+    if workers.cluster is not None:
+        return on_cluster(task, task.killed, pairs, workers.cluster)
+    if workers.processes == 1:
+        return map(task, pairs)
+    return in_processes(task, task.killed, pairs, workers.processes)

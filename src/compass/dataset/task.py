@@ -1,0 +1,103 @@
+"""One image of a data set: read, coded, decoded again to measure it, written."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import posixpath
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from compass import api
+from compass.dataset.manifest import Record
+from compass.dataset.place import Entry, Place
+from compass.errors import CompassError
+from compass.picture.fidelity import psnr
+from compass.picture.files import image_of_bytes, limit_pixels
+from compass.picture.pyramid import targets
+
+_EQUAL = 100.0  # dB said of a layer without any error: JSON has no infinity
+
+
+class Pair(NamedTuple):
+    """An image, and the name of the file to make of it."""
+
+    image: Entry
+    file: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with each image; picklable, so that it is done in any process."""
+
+    source: Place
+    target: Place
+    options: dict[str, Any]  # of compass.encode
+    settings: str  # that the manifest is to say
+    max_pixels: int | None = None
+
+    def __call__(self, pair: Pair) -> Record:
+        """Whatever is wrong with the image is said in the record."""
+        record = self.failed(pair, "")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            limit_pixels(self.max_pixels)
+            try:
+                record = self._done(pair, record)
+            except MemoryError:
+                record = self.failed(pair, "there is not enough memory for an image of this size")
+            except CompassError as error:
+                record = self.failed(pair, str(error))
+            except Exception as error:  # one image does not stop the others
+                record = self.failed(pair, f"it cannot be worked on: {type(error).__name__}: {error}")
+        said = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+        return replace(record, warnings=said)
+
+    def failed(self, pair: Pair, why: str) -> Record:
+        """The record of an image that has not been coded."""
+        return Record(pair.image.name, pair.image.size, pair.image.version, self.settings, pair.file, why)
+
+    def killed(self, pair: Pair) -> Record:
+        return self.failed(pair, "its process was killed each time")
+
+    def _done(self, pair: Pair, record: Record) -> Record:
+        original = self.source.read(pair.image.name)
+        image = image_of_bytes(original, pair.image.name)
+        data = api.encode(image, threads=1, **self.options)
+        with api.open(data, model=self.options.get("model"), threads=1) as opened:
+            layers = opened.info()["layers"]
+            sizes = [(row["width"], row["height"]) for row in layers]
+            decoded = [_pixels(opened.decode(k)) for k in range(len(sizes))]
+        fidelities = [psnr(a, b.pixels) for a, b in zip(decoded, targets(image, sizes), strict=True)]
+        self.target.write(pair.file, data)
+        return replace(
+            record,
+            error=None,
+            source_sha256=hashlib.sha256(original).hexdigest(),
+            sha256=hashlib.sha256(data).hexdigest(),
+            bytes=len(data),
+            mode=image.mode,
+            layers=[
+                {
+                    "width": row["width"],
+                    "height": row["height"],
+                    "quality": row["quality"],
+                    "bytes": row["accumulated_bytes"],
+                    "psnr": round(value, 3) if math.isfinite(value) else _EQUAL,
+                }
+                for row, value in zip(layers, fidelities, strict=True)
+            ],
+        )
+
+
+def file_name(name: str, keep_suffix: bool) -> str:
+    """Of the layered file of an image."""
+    return (name if keep_suffix else posixpath.splitext(name)[0]) + ".cmps"
+
+
+def _pixels(image: Image.Image) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.asarray(image.convert("RGB"))

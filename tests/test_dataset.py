@@ -1,0 +1,265 @@
+"""`compass encode-all`: every image of a folder once, whatever happens on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import fsspec
+import numpy as np
+import pytest
+from PIL import Image
+
+import compass as package
+from compass.dataset.encode_all import Workers, encode_all
+from compass.dataset.manifest import NAME, Manifest
+from compass.dataset.place import Place
+from compass.errors import InputError
+from compass.picture.fidelity import psnr
+from compass.processes import in_processes
+from tests.command import compass
+
+
+@pytest.fixture
+def folder(parrots, tmp_path):
+    """Four images, one of them in a folder, and a file that is none."""
+    source = tmp_path / "in"
+    (source / "b").mkdir(parents=True)
+    for n, name in enumerate(("a.png", "c.jpg", "b/a.png", "b/ü x.webp")):
+        parrots.crop((40 * n, 0, 40 * n + 48, 32 + n)).save(source / name)
+    (source / "notes.txt").write_text("none of the images")
+    return source
+
+
+@pytest.fixture
+def options(tiny_model_path):
+    return {"scales": [0.5, 1.0], "quality": 2.0, "model": str(tiny_model_path)}
+
+
+def run(source, target, options, jobs=1, **more):
+    said = []
+    summary = encode_all(str(source), str(target), options, workers=Workers(jobs), say=said.append, **more)
+    return summary, said
+
+
+def manifest(target):
+    return [json.loads(line) for line in (target / NAME).read_text().splitlines()]
+
+
+def test_all_images_and_what_the_manifest_says(folder, options, tmp_path):
+    summary, said = run(folder, tmp_path / "out", options)
+    records = manifest(tmp_path / "out")
+    assert (summary.encoded, summary.kept, summary.failed, said) == (4, 0, 0, [])
+    assert [record["source"] for record in records] == ["a.png", "b/a.png", "b/ü x.webp", "c.jpg"]
+    for record in records:
+        data = (tmp_path / "out" / record["file"]).read_bytes()
+        original = folder / record["source"]
+        assert record["file"] == os.path.splitext(record["source"])[0] + ".cmps"
+        assert record["sha256"] == hashlib.sha256(data).hexdigest()
+        assert record["source_sha256"] == hashlib.sha256(original.read_bytes()).hexdigest()
+        assert data == package.encode(Image.open(original).convert("RGB"), [0.5, 1], 2, options["model"])
+        largest = record["layers"][-1]
+        with Image.open(original) as image:
+            assert (largest["width"], largest["height"]) == image.size
+            assert (largest["bytes"], record["bytes"]) == (len(data), len(data))
+            decoded = package.decode(data, model=options["model"])
+            assert largest["psnr"] == pytest.approx(
+                psnr(np.asarray(decoded), np.asarray(image.convert("RGB"))), abs=1e-3
+            )
+    assert summary.bytes == sum(record["bytes"] for record in records)
+
+
+def test_a_second_run_does_what_is_left(folder, options, parrots, tmp_path):
+    out = tmp_path / "out"
+    run(folder, out, options)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*.cmps")}
+    (out / "a.cmps").unlink()
+    parrots.crop((0, 0, 20, 20)).save(folder / "c.jpg")
+    parrots.crop((0, 0, 16, 16)).save(folder / "new.png")
+    summary, _ = run(folder, out, options)
+    assert (summary.encoded, summary.kept) == (3, 2)
+    kept = [out / "b" / "a.cmps", out / "b" / "ü x.cmps"]
+    assert all(path.stat().st_mtime_ns == before[path] for path in kept)
+    assert len(manifest(out)) == 5
+    assert run(folder, out, options)[0].encoded == 0
+    assert run(folder, out, options, force=True)[0].encoded == 5
+
+
+def test_other_settings_are_not_mixed_in(folder, options, tmp_path):
+    out = tmp_path / "out"
+    run(folder, out, options)
+    with pytest.raises(
+        InputError, match=r"a\.png was encoded with other settings \(.*quality=2 .*, not .*quality=3 .*\)"
+    ):
+        run(folder, out, options | {"quality": 3.0})
+    assert run(folder, out, options | {"quality": 3.0}, force=True)[0].encoded == 4
+    assert {"quality=3" in record["settings"] for record in manifest(out)} == {True}
+
+
+def test_what_fails_is_said_and_tried_again(folder, options, parrots, tmp_path):
+    out = tmp_path / "out"
+    (folder / "c.jpg").write_bytes(b"no image")
+    summary, said = run(folder, out, options)
+    assert (summary.encoded, summary.failed) == (3, 1)
+    assert said == ["c.jpg is not an image that can be read"]
+    assert [record["error"] for record in manifest(out)] == [None, None, None, said[0]]
+    parrots.crop((0, 0, 20, 20)).save(folder / "c.jpg")
+    assert run(folder, out, options)[0].encoded == 1
+
+
+def test_names_that_would_meet(folder, options, parrots, tmp_path):
+    parrots.crop((0, 0, 20, 20)).save(folder / "a.bmp")
+    with pytest.raises(InputError, match=r"a\.bmp and a\.png would both become a\.cmps: give --keep-suffix"):
+        run(folder, tmp_path / "out", options)
+    run(folder, tmp_path / "out", options, keep_suffix=True)
+    assert {record["file"] for record in manifest(tmp_path / "out")} >= {"a.bmp.cmps", "a.png.cmps", "b/a.png.cmps"}
+
+
+def test_processes_make_the_same(folder, options, tmp_path):
+    run(folder, tmp_path / "one", options)
+    run(folder, tmp_path / "two", options, jobs=2)
+    assert manifest(tmp_path / "one") == manifest(tmp_path / "two")
+
+
+def test_a_file_system_of_another_kind(folder, options, tmp_path):
+    """Object stores take the same way as this one in memory."""
+    memory = fsspec.filesystem("memory")
+    for path in folder.rglob("*.*"):
+        memory.pipe_file(f"/data/in/{path.relative_to(folder)}", path.read_bytes())
+    summary, said = run("memory://data/in", "memory://data/out", options)
+    assert (summary.encoded, said) == (4, [])
+    run(folder, tmp_path / "out", options)
+    assert memory.cat_file("/data/out/b/a.cmps") == (tmp_path / "out" / "b" / "a.cmps").read_bytes()
+    assert run("memory://data/in", "memory://data/out", options)[0].kept == 4
+    assert sorted(name for name in memory.find("/data/out") if name.endswith("jsonl")) == ["/data/out/manifest.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("missing", "missing is not a folder"),
+        ("nothing", "there are no images in nothing"),
+        ("gopher://x/y", "gopher://x/y cannot be reached: Protocol not known: gopher"),
+        ("memory://none", "memory://none is not a folder"),
+    ],
+)
+def test_sources_that_are_none(source, message, options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InputError, match=message):
+        run(source, "out", options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_manifest_is_kept(folder, options, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / NAME).write_text("mine\n")
+    with pytest.raises(InputError, match=r"manifest\.jsonl in .*out is no manifest"):
+        run(folder, tmp_path / "out", options)
+    assert (tmp_path / "out" / NAME).read_text() == "mine\n"
+
+
+def test_a_run_that_ends_early_leaves_what_it_has_done(folder, options, tmp_path, monkeypatch):
+    """As if by Ctrl-C; the parts of one that is killed outright are read, too."""
+    done = []
+
+    def stop(count, _):
+        done.append(count)
+        if count == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, tmp_path / "out", options, progress=stop)
+    assert len(manifest(tmp_path / "out")) == 2
+    (tmp_path / "out" / NAME).rename(tmp_path / "out" / "manifest-part-0-0.jsonl")
+    assert run(folder, tmp_path / "out", options)[0].kept == 2
+    assert [path.name for path in (tmp_path / "out").glob("*.jsonl")] == [NAME]
+
+
+def test_the_command(folder, tiny_model_path, tmp_path):
+    arguments = ("encode-all", "in", "out", "--scales", "1/2,1", "-q", "2", "--model", tiny_model_path, "--jobs", "1")
+    result = compass(*arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.startswith("compass: 4 encoded, 0 there already, 0 failed; out holds ")
+    (folder / "d.png").write_bytes(b"")
+    result = compass(*arguments, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == "compass: 1 of 1 images failed; the same command tries them again"
+    assert compass(*arguments, "--ray", "auto", cwd=tmp_path).returncode == 2
+
+
+def work_or_die(item):
+    """Of an item (name, how): dies each time, once, or not at all."""
+    name, how, mark = item
+    if how == "always" or (how == "once" and not os.path.exists(mark)):
+        if how == "once":
+            open(mark, "w").close()
+        time.sleep(0.2)  # others have begun
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+
+def lost(item):
+    return f"{item[0]} lost"
+
+
+def test_only_what_kills_its_process_is_lost(tmp_path):
+    items = [(str(n), "never", "") for n in range(8)]
+    items[2] = ("2", "always", "")
+    items[5] = ("5", "once", str(tmp_path / "mark"))
+    assert sorted(in_processes(work_or_die, lost, items, 2)) == ["0", "1", "2 lost", "3", "4", "5", "6", "7"]
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_is_taken_up(folder, options, tmp_path):
+    """The whole group of processes at once, as when a machine goes down."""
+    program = (
+        "import json, sys\n"
+        "from compass.dataset.encode_all import Workers, encode_all\n"
+        "if __name__ == '__main__':\n"
+        "    said = lambda *_: print(flush=True)\n"
+        "    encode_all(*sys.argv[1:3], json.loads(sys.argv[3]), workers=Workers(2), progress=said)\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    command = [sys.executable, "program.py", "in", "out", json.dumps(options)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.killpg(process.pid, signal.SIGKILL)
+    summary, _ = run(folder, tmp_path / "out", options)
+    assert summary.encoded + summary.kept == 4
+    run(folder, tmp_path / "whole", options)
+    assert manifest(tmp_path / "out") == manifest(tmp_path / "whole")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        p.name for p in (tmp_path / "whole").iterdir()
+    )
+
+
+@pytest.mark.slow
+def test_a_cluster_makes_the_same(folder, options, tmp_path):
+    pytest.importorskip("ray")
+    run(folder, tmp_path / "one", options)
+    summary = encode_all(str(folder), str(tmp_path / "ray"), options, workers=Workers(cluster="local"))
+    assert summary.encoded == 4
+    assert manifest(tmp_path / "one") == manifest(tmp_path / "ray")
+
+
+def test_no_cluster_is_a_sentence(folder, options, tmp_path):
+    pytest.importorskip("ray")
+    with pytest.raises(InputError, match="no Ray cluster at nowhere"):
+        encode_all(str(folder), str(tmp_path / "ray"), options, workers=Workers(cluster="nowhere:1x"))
+
+
+def test_places_travel_by_their_url(tmp_path):
+    import pickle
+
+    place = Place(str(tmp_path))
+    place.write("a/b.txt", b"x")
+    assert pickle.loads(pickle.dumps(place)).read("a/b.txt") == b"x"
+    assert [entry.name for entry in place.entries({".txt"})] == ["a/b.txt"]
+    assert Manifest(place).records == {}
