@@ -382,7 +382,7 @@ def test_help_shows_what_is_the_default(tmp_path):
 
 def test_bench(tiny_model_path, tmp_path):
     images(tmp_path, "a.png")
-    result = compass("bench", "a.png", "--runs", "1", "--model", tiny_model_path, cwd=tmp_path)
+    result = compass("bench", "a.png", "--runs", "1", "-e", "2", "--model", tiny_model_path, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     head, names, *rows = result.stdout.splitlines()
     assert re.fullmatch(r"40x30, \d+ bytes in 3 layers, threads: 1", head)

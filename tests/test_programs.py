@@ -273,6 +273,13 @@ def check_quantised(outcome: Outcome) -> None:
     assert any(float(loss) < 0 for row in rows for loss in row[2].split(", "))
 
 
+def check_reference(outcome: Outcome) -> None:
+    rows = outcome.json("out.json")["rows"]
+    assert [row["what"].split(",")[0] for row in rows] == ["paper-small", "paper-small", "fast"]
+    assert rows[0]["times_faster"] <= max(row["times_faster"] for row in rows)
+    assert all(row["seconds"] > 0 for row in rows)
+
+
 def check_load(outcome: Outcome) -> None:
     row = r"^\| (parts .*|the same .*) \| (\d+) \| ([\d.]+) \| (\S+) \| (\S+) \| (\d+) \|$"
     rows = re.findall(row, outcome.text("out.md"), re.MULTILINE)
@@ -323,6 +330,8 @@ PROGRAMS = [
         ("product/machines.py", "large/a.png large/b.png --files 2 --only none --out out.md", check_machines, slow),
         ("product/iiif.py", "--level 2", check_iiif, needs_validator, slow),
         ("networks/predictors.py", "--only fast --size 48x32 --out out.json", check_predictors, needs_torch, slow),
+        ("networks/reference.py", "small/small.png --profile paper-small --runs 1 --out out.json", check_reference,
+         needs_torch, slow),
         ("networks/symbols.py", "small weights.pt --profile tiny --model trained.model --out out.json", check_symbols,
          needs_torch, slow),
         ("training/chains.py", "small weights.pt --profile tiny", check_chains, needs_torch, slow),

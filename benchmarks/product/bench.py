@@ -12,6 +12,7 @@ import io
 import math
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,16 @@ PEERS: dict[str, dict[str, Any]] = {
 }
 
 
+# Programs that decode a file IN to an image OUT.png.
+DECODERS = {
+    "AVIF": "avifdec --jobs 1 IN OUT.png",
+    "WebP": "dwebp -quiet IN -o OUT.png",
+    "JPEG2000": "opj_decompress -quiet -i IN -o OUT.png",
+    "JPEG": "djpeg -outfile OUT.ppm IN",
+}
+SUFFIXES = {"AVIF": "avif", "WebP": "webp", "JPEG2000": "jp2", "JPEG": "jpg"}
+
+
 class ProcessRecord(TypedDict):
     """A command on an image of some size, as a whole process."""
 
@@ -52,6 +63,7 @@ class PeerRecord(TypedDict):
     codec: str
     bytes: int
     milliseconds: float
+    process_milliseconds: float | None  # of a program that starts, decodes and writes; None if there is none
 
 
 class Bench(TypedDict):
@@ -138,7 +150,7 @@ def time_process(megapixels: float, operation: str, command: list[str]) -> Proce
 
 
 def time_peer(image: Image.Image, codec: str, arguments: dict[str, Any]) -> list[PeerRecord]:
-    """Decoding by Pillow's codec; nothing if this Pillow has none."""
+    """Decoding by Pillow's codec, and by the program of its own; nothing if this Pillow has none."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -152,7 +164,27 @@ def time_peer(image: Image.Image, codec: str, arguments: dict[str, Any]) -> list
             opened.load()
 
     milliseconds = round(1000 * seconds_of(decode), 1)
-    return [{"codec": codec, "bytes": len(buffer.getvalue()), "milliseconds": milliseconds}]
+    return [
+        {
+            "codec": codec,
+            "bytes": len(buffer.getvalue()),
+            "milliseconds": milliseconds,
+            "process_milliseconds": time_program(codec, buffer.getvalue()),
+        }
+    ]
+
+
+def time_program(codec: str, data: bytes) -> float | None:
+    """Least processor milliseconds of the program that decodes a file; None if it is not installed."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / f"in.{SUFFIXES[codec]}"
+        source.write_bytes(data)
+        words = DECODERS[codec].split()
+        command = [word.replace("OUT", f"{folder}/out").replace("IN", str(source)) for word in words]
+        if shutil.which(command[0]) is None:
+            return None
+        used = [run_process(command)[1] for _ in range(5)]
+        return round(1000 * min(usage.ru_utime + usage.ru_stime for usage in used), 1)
 
 
 _LOOP = """
@@ -223,8 +255,16 @@ def sections(report: Bench) -> list[Section]:
         ],
     )
     peers = Table(
-        ["codec", "bytes", "milliseconds"],
-        [[row["codec"], str(row["bytes"]), f"{row['milliseconds']:.1f}"] for row in report["peers"]],
+        ["codec", "bytes", "milliseconds", "its program, a process"],
+        [
+            [
+                row["codec"],
+                str(row["bytes"]),
+                f"{row['milliseconds']:.1f}",
+                "" if row["process_milliseconds"] is None else f"{row['process_milliseconds']:.1f}",
+            ]
+            for row in report["peers"]
+        ],
     )
     where = f"`{report['command']}` on {report['machine']}, one thread, processor time."
     product = f"A product of 1024x1024 matrices in numpy reaches {report['peak_gflops']:.0f} GFLOP/s here."
@@ -232,7 +272,15 @@ def sections(report: Bench) -> list[Section]:
     return [
         Section("Stages", [Text(f"{where} {report['image']} in layers 1/4, 1/2, 1, all loaded. {product}"), stages]),
         Section("Sizes", [Text("The command line as a process, reading and writing PNG."), processes, Text(two)]),
-        Section("Beside other codecs", [Text(f"Decoding {report['image']} by Pillow, all loaded."), peers]),
+        Section(
+            "Beside other codecs",
+            [
+                Text(
+                    f"Decoding {report['image']} by Pillow, all loaded, and by avifdec, dwebp, opj_decompress, djpeg."
+                ),
+                peers,
+            ],
+        ),
     ]
 
 

@@ -2,10 +2,10 @@
 
     python benchmarks/product/machines.py PICTURE... [--files 100] [--only NAME...]
 
-Emulated by qemu-user (Debian's package qemu-user): x86-64 without AVX, without AVX2, without AVX-512, and Arm, for
-which Python is unpacked of Debian's packages and the wheels of the package index are installed beside it, into
-build/machines. The lowest versions that are declared are those of `make check-lowest`. What is not there is left out,
-and said.
+Emulated by qemu-user (Debian's package qemu-user): x86-64 without AVX, without AVX2, without AVX-512, and Arm. For Arm,
+and for a Python newer than this one, Python is unpacked of Debian's packages and the wheels of the package index are
+installed beside it, into build/machines. The lowest versions that are declared are those of `make check-lowest`. What
+is not there is left out, and said.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import argparse
 import datetime
 import json
 import os
+import platform
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,15 +37,16 @@ from options import RESULTS, ROOT
 
 PLACE = ROOT / "build" / "machines"
 PROBE = str(Path(__file__).with_name("probe.py"))
-CROP = 128, 96  # pixels of a file
+CROP = 64, 64  # pixels of a file: emulation is a hundred times slower
 VERSIONS = {"Python": "python", "numpy": "numpy", "ONNX Runtime": "onnxruntime"}
 ENCODED = 3  # images that every machine encodes, too
-ARM_PACKAGES = (
-    *("python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libgcc-s1", "libstdc++6"),
-    *("zlib1g", "libexpat1", "libssl3", "libffi8", "libbz2-1.0", "liblzma5", "libuuid1"),
+LIBRARIES = (
+    *("libc6", "libgcc-s1", "libstdc++6", "zlib1g", "libexpat1", "libssl3", "libffi8", "libbz2-1.0", "liblzma5"),
+    *("libuuid1",),
 )
-ARM_WHEELS = ("numpy", "pillow", "onnxruntime", "threadpoolctl", "typer", "platformdirs")
-ARM_PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64", "manylinux_2_17_aarch64")
+NEWER_LIBRARIES = (*(name for name in LIBRARIES if name != "libssl3"), "libssl3t64", "libzstd1")
+WHEELS = ("numpy", "pillow", "onnxruntime", "threadpoolctl", "typer", "platformdirs", "fsspec")
+NEWEST = "3.14"  # Python
 # The runtime asks the system, not the processor, and fails where emulation does not answer.
 CPU_INFO = (
     "processor\t: 0\nFeatures\t: fp asimd crc32 atomics asimdhp asimddp\nCPU architecture: 8\nCPU part\t: 0xd0c\n\n"
@@ -73,15 +77,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", default=[], help="parts of the names of machines")
     options = parser.parse_args()
     said: list[str] = []
-    rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(options.images, folder / "in", options.files)
         here = Machine("this one", [sys.executable])
         reference = probe(here, folder)
-        for machine in machines(said):
-            if any(part in machine.name for part in options.only or [machine.name]):
-                rows.append(compared(machine, here, reference, folder))
+        chosen = [m for m in machines(said) if any(part in m.name for part in options.only or [m.name])]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # of processes of one thread each
+            rows = list(pool.map(lambda machine: compared(machine, here, reference, folder), chosen))
     head = ["machine", "Python", "numpy", "ONNX Runtime", "entropy coder"]
     head += [
         "differing symbols",
@@ -186,10 +189,11 @@ def machines(said: list[str]) -> Iterator[Machine]:
         yield Machine("the lowest versions", [str(lowest)])
     else:
         said.append("Not run: the lowest versions; `make check-lowest` installs them.")
-    for version in ("3.12", "3.13", "3.14"):
-        environment = PLACE / f"python{version}" / "bin" / "python"
-        if environment.exists():
-            yield Machine(f"Python {version}", [str(environment)])
+    newest = newest_machine()
+    if newest:
+        yield newest
+    else:
+        said.append(f"Not run: Python {NEWEST}, for want of Debian's packages.")
     arm = arm_machine()
     if arm:
         yield arm
@@ -197,37 +201,104 @@ def machines(said: list[str]) -> Iterator[Machine]:
         said.append("Not run: Arm, for want of qemu-user or of Debian's packages.")
 
 
-def arm_machine() -> Machine | None:
-    """Python for Arm under emulation, installed if need be; None if that is not possible here."""
-    emulator, root, site = shutil.which("qemu-aarch64"), PLACE / "aarch64", PLACE / "aarch64-site"
-    if not emulator or not shutil.which("apt-get"):
-        return None
-    if not (root / "usr" / "bin" / "python3.11").exists():
-        packages = PLACE / "packages"
-        packages.mkdir(parents=True, exist_ok=True)
+@dataclass(frozen=True)
+class Debian:
+    """Python of Debian's packages, and wheels for it, unpacked into folders of their own."""
+
+    architecture: str  # as Debian calls it
+    machine: str  # as Python does
+    python: str
+    suite: str  # of Debian; empty for that of this machine
+    libraries: tuple[str, ...]
+    wheels: tuple[str, ...]
+    constraints: tuple[str, ...] = ()  # options of pip
+
+    @property
+    def root(self) -> Path:
+        return PLACE / f"{self.machine}-python{self.python}"
+
+    @property
+    def site(self) -> Path:
+        return PLACE / f"{self.machine}-python{self.python}-site"
+
+    @property
+    def executable(self) -> Path:
+        return self.root / "usr" / "bin" / f"python{self.python}"
+
+    def install(self) -> bool:
+        """Whether it is there, or could be fetched."""
+        if not self.executable.exists() and not self._unpack():
+            return False
+        if not self.site.exists():
+            self._install_wheels()
+        return True
+
+    def _unpack(self) -> bool:
+        packages = self.root.with_name(f"{self.root.name}-packages")
+        lists = packages / "lists"
+        (lists / "partial").mkdir(parents=True, exist_ok=True)
+        apt = ["apt-get", "-qq", "-o", f"APT::Architecture={self.architecture}"]
+        if self.suite:
+            sources = packages / "debian.sources"
+            own = Path("/etc/apt/sources.list.d/debian.sources")
+            if not own.exists():
+                return False
+            sources.write_text(
+                re.sub(r"^Suites: \w+(?= |$).*", f"Suites: {self.suite}", own.read_text().split("\n\n")[0], flags=re.M)
+            )
+            apt += ["-o", f"Dir::Etc::SourceList={sources}", "-o", "Dir::Etc::SourceParts=-"]
+            apt += ["-o", f"Dir::State::lists={lists}"]
+        python = self.python
+        names = (f"python{python}-minimal", f"libpython{python}-minimal", f"libpython{python}-stdlib", *self.libraries)
         for command in (
-            ["dpkg", "--add-architecture", "arm64"],
-            ["apt-get", "update", "-qq"],
-            ["apt-get", "download", "-qq", *(f"{name}:arm64" for name in ARM_PACKAGES)],
+            ["dpkg", "--add-architecture", self.architecture],
+            [*apt, "update"],
+            [*apt, "download", *(f"{name}:{self.architecture}" for name in names)],
         ):
             if subprocess.run(command, cwd=packages, capture_output=True, check=False).returncode:
-                return None
+                return False
         for package in packages.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", str(package), str(root)], check=True)
-    if not site.exists():
-        platforms = [option for name in ARM_PLATFORMS for option in ("--platform", name)]
-        wheels = ["--python-version", "3.11", "--implementation", "cp", "--only-binary=:all:", *platforms, *ARM_WHEELS]
-        pip = [sys.executable, "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt"), "--target", str(site)]
-        subprocess.run([*pip, *wheels], check=True)
+            subprocess.run(["dpkg-deb", "-x", str(package), str(self.root)], check=True)
+        return True
+
+    def _install_wheels(self) -> None:
+        """Raises CalledProcessError if there are none."""
+        platforms = [f"manylinux_2_{n}_{self.machine}" for n in (28, 27, 17)] + [f"manylinux2014_{self.machine}"]
+        options = [option for name in platforms for option in ("--platform", name)]
+        options += ["--python-version", self.python, "--implementation", "cp", "--only-binary=:all:"]
+        pip = [sys.executable, "-m", "pip", "install", "-q", *self.constraints, "--target", str(self.site)]
+        subprocess.run([*pip, *options, *self.wheels], check=True)
+
+
+def newest_machine() -> Machine | None:
+    """A newer Python with the newest of all, on this processor; None if that is not possible here."""
+    newest = Debian("amd64", "x86_64", NEWEST, "forky", NEWER_LIBRARIES, (*WHEELS, "constriction"))
+    if platform.machine() != "x86_64" or not shutil.which("apt-get") or not newest.install():
+        return None
+    libraries = [newest.root / folder / "x86_64-linux-gnu" for folder in ("usr/lib", "lib")]
+    loader = next(path for folder in libraries for path in folder.glob("ld-linux-x86-64.so.2"))
+    paths = os.pathsep.join(map(str, libraries))
+    command = [str(loader), "--library-path", paths, str(newest.executable)]
+    return Machine(
+        f"Python {NEWEST}", command, {"PYTHONPATH": str(newest.site), "PYTHONHOME": str(newest.root / "usr")}
+    )
+
+
+def arm_machine() -> Machine | None:
+    """Python for Arm under emulation; None if that is not possible here."""
+    arm = Debian("arm64", "aarch64", "3.11", "", LIBRARIES, WHEELS, ("-c", str(ROOT / "constraints.txt")))
+    emulator = shutil.which("qemu-aarch64")
+    if not emulator or not shutil.which("apt-get") or not arm.install():
+        return None
     for name, content in {
         "proc/cpuinfo": CPU_INFO,
         "sys/devices/system/cpu/possible": "0\n",
         "sys/devices/system/cpu/present": "0\n",
     }.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content)
-    environment = {"QEMU_LD_PREFIX": str(root), "PYTHONPATH": str(site)}
-    return Machine("Arm, 64 bits (emulated)", [emulator, str(root / "usr" / "bin" / "python3.11")], environment)
+        (arm.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (arm.root / name).write_text(content)
+    environment = {"QEMU_LD_PREFIX": str(arm.root), "PYTHONPATH": str(arm.site)}
+    return Machine("Arm, 64 bits (emulated)", [emulator, str(arm.executable)], environment)
 
 
 if __name__ == "__main__":

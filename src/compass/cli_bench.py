@@ -10,12 +10,13 @@ from typing import Annotated
 
 import typer
 
-from compass.cli_options import Input, ModelName, Threads
+from compass.cli_options import Effort, Input, ModelName, Threads
 
 
 def bench(
     image: Input,
     quality: Annotated[float, typer.Option("-q", "--quality", min=0, max=6, help="Of all layers.")] = 3.0,
+    effort: Effort = 1,
     runs: Annotated[int, typer.Option(min=1, help="Of each call, after one that counts for nothing.")] = 5,
     model: ModelName = None,
     threads: Threads = 1,
@@ -25,14 +26,10 @@ def bench(
     from compass.picture.files import read_image
 
     picture = read_image(image)
-    data = api.encode(picture, quality=quality, model=model, threads=threads)
+    encode = partial(api.encode, picture, quality=quality, effort=effort, model=model, threads=threads)
+    data = encode()
     layers = api.info(data)["layers"]
-    calls: dict[str, tuple[int, Callable[[], object]]] = {
-        "encode": (
-            picture.width * picture.height,
-            lambda: api.encode(picture, quality=quality, model=model, threads=threads),
-        )
-    }
+    calls: dict[str, tuple[int, Callable[[], object]]] = {"encode": (picture.width * picture.height, encode)}
     for row in layers:
         name = f"layer {row['index']}, {row['width']}x{row['height']}"
         decode = partial(api.decode, data, row["index"], model=model, threads=threads)
@@ -41,7 +38,7 @@ def bench(
     typer.echo(f"{'':>20} milliseconds  of the processor  megapixels a second")
     for name, (pixels, call) in calls.items():
         seconds, busy = _median_seconds(call, runs)
-        typer.echo(f"{name:>20} {1000 * seconds:12.1f} {1000 * busy:17.1f} {pixels / seconds / 1e6:20.2f}")
+        typer.echo(f"{name:>20} {1000 * seconds:12.1f} {1000 * busy:17.1f} {pixels / seconds / 1e6:20.3g}")
 
 
 def _median_seconds(call: Callable[[], object], runs: int) -> tuple[float, float]:

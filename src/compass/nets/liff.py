@@ -124,7 +124,11 @@ class LIFF(nn.Module):
 
     def forward_direct(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """Compute `forward` by the definition, one filter of 9F x 3 per pixel: slow, for tests and cost tables."""
-        u = self._nearest(unfold_features(self.encoder, x), rows, columns).permute(0, 2, 3, 1)  # [B, H, W, 9F]
+        return self.filtered(unfold_features(self.encoder, x), rows, columns)
+
+    def filtered(self, features: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
+        """The direct form after the encoder: unfolded features [B, 9F, h, w] -> prediction [B, 3, H, W]."""
+        u = self._nearest(features, rows, columns).permute(0, 2, 3, 1)  # [B, H, W, 9F]
         position = self.position(rows, columns).expand(*u.shape[:3], 4)
         hidden = torch.cat((u, position), dim=-1)
         for layer in (self.first, *self.middle):

@@ -1,0 +1,118 @@
+"""The codec beside the networks of the paper as they are written down: results/reference.json.
+
+    python benchmarks/networks/reference.py PICTURE
+
+Decoding the largest of three layers at ratios of 2, all loaded, on one thread, processor seconds. The reference is what
+a decoder of the paper's networks takes in PyTorch with LIFF in its direct form, a filter per pixel from an MLP, and
+without entropy coding; the others are whole decodes by the codec, `paper` with untrained weights, which take as long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import compass
+from compass.evaluation.records import command_line, write_record
+from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.layered import Codec, CompassNet, quantise_image
+from compass.nets.liff import LIFF, unfold_features
+from compass.nets.predictor import axis_tensors
+from compass.picture.files import read_image
+from compass.training.export import export_model
+from compass.training.run import build
+
+RESULT = Path(__file__).parents[2] / "results" / "reference.json"
+SCALES = (1 / 4, 1 / 2, 1.0)
+ROWS = 64  # of the larger image that the direct form works on at once: whole it takes gigabytes
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", type=Path)
+    parser.add_argument("--profile", default="paper", help="the reference's networks")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    image = read_image(options.image).convert("RGB")
+    net = build(options.profile).eval()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "paper.model"
+        export_model(net, path, "paper", {})
+        calls: dict[str, Callable[[], object]] = {
+            f"{options.profile}, PyTorch, LIFF in its direct form": lambda: decode_directly(
+                net, image.height, image.width
+            ),
+            f"{options.profile}, this codec": decoder(image, path),
+            "fast, this codec": decoder(image, None),
+        }
+        taken = {name: seconds(call, options.runs) for name, call in calls.items()}
+    most = max(taken.values())
+    rows = [{"what": k, "seconds": round(v, 3), "times_faster": round(most / v, 1)} for k, v in taken.items()]
+    size = f"{image.width}x{image.height}"
+    write_record({"command": command_line(), "size": size, "rows": rows}, options.out, rows=("rows",))
+
+
+def decoder(image: object, model: Path | None) -> Callable[[], object]:
+    data = compass.encode(image, SCALES, model=model, threads=1)  # type: ignore[arg-type]
+    return lambda: compass.decode(data, model=model, threads=1)
+
+
+def seconds(call: Callable[[], object], runs: int) -> float:
+    """Least processor seconds, after one call that counts for nothing."""
+    found = []
+    for _ in range(runs + 1):
+        started = time.process_time()
+        call()
+        found.append(time.process_time() - started)
+    return min(found[1:])
+
+
+@torch.no_grad()
+def decode_directly(net: CompassNet, height: int, width: int) -> Tensor:
+    """What the networks make of latents that are all zero."""
+    assert isinstance(net.predictor, LIFF)
+    assert net.residual is not None
+    layer: Tensor | None = None
+    for scale in SCALES:
+        size = (round(height * scale), round(width * scale))
+        if layer is None:
+            layer = synthesised(net.base, size)
+        else:
+            lower = quantise_image(layer)
+            layer = predict_directly(net.predictor, lower, size) + synthesised(net.residual, size)
+    assert layer is not None
+    return layer
+
+
+def synthesised(codec: Codec, size: tuple[int, int]) -> Tensor:
+    assert isinstance(codec, HyperpriorCodec)
+    y = torch.zeros(1, codec.latent_channels, -(-size[0] // 16), -(-size[1] // 16))
+    z = torch.zeros(1, codec.hyper_channels, -(-y.shape[2] // 4), -(-y.shape[3] // 4))
+    _, _, means = codec.gaussian(y, z, 0.0)
+    image: Tensor = codec.g_s(means)
+    return image[:, :, : size[0], : size[1]]
+
+
+def predict_directly(predictor: LIFF, lower: Tensor, size: tuple[int, int]) -> Tensor:
+    """`LIFF.forward_direct`, on bands of rows."""
+    rows, columns = axis_tensors(lower.shape[2], size[0]), axis_tensors(lower.shape[3], size[1])
+    parts = []
+    features = unfold_features(predictor.encoder, lower)
+    for top in range(0, size[0], ROWS):
+        band = slice(top, top + ROWS)
+        part = rows._replace(nearest=rows.nearest[band], phase=rows.phase[band])
+        parts.append(predictor.filtered(features, part, columns))
+    return torch.cat(parts, dim=2)
+
+
+if __name__ == "__main__":
+    main()
