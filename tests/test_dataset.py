@@ -16,10 +16,11 @@ import pytest
 from PIL import Image
 
 import compass as package
-from compass.dataset.encode_all import Workers, encode_all
-from compass.dataset.manifest import NAME, Manifest
+from compass.api import check_options
+from compass.dataset.encode_all import Workers, encode_all, settings_of
+from compass.dataset.manifest import BEGUN, NAME, Manifest
 from compass.dataset.place import Place
-from compass.errors import InputError
+from compass.errors import CompassError, InputError
 from compass.picture.fidelity import psnr
 from compass.processes import in_processes
 from tests.command import compass
@@ -143,7 +144,8 @@ def test_a_file_system_of_another_kind(folder, options, tmp_path):
     ("source", "message"),
     [
         ("missing", "missing is not a folder"),
-        ("nothing", "there are no images in nothing"),
+        ("nothing", "there are no images in .*nothing"),
+        ("", "an empty name is no folder"),
         ("gopher://x/y", "gopher://x/y cannot be reached: Protocol not known: gopher"),
         ("memory://none", "memory://none is not a folder"),
     ],
@@ -175,10 +177,163 @@ def test_a_run_that_ends_early_leaves_what_it_has_done(folder, options, tmp_path
 
     with pytest.raises(KeyboardInterrupt):
         run(folder, tmp_path / "out", options, progress=stop)
-    assert len(manifest(tmp_path / "out")) == 2
+    assert [record["error"] for record in manifest(tmp_path / "out")] == [None, None, BEGUN, BEGUN]
     (tmp_path / "out" / NAME).rename(tmp_path / "out" / "manifest-part-0-0.jsonl")
     assert run(folder, tmp_path / "out", options)[0].kept == 2
     assert [path.name for path in (tmp_path / "out").glob("*.jsonl")] == [NAME]
+
+
+def test_a_forced_run_that_is_killed_leaves_nothing_that_passes_for_done(folder, options, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    run(folder, out, options)
+    other = options | {"quality": 2.5}
+
+    def stop(count, _):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Manifest, "_write_whole", lambda self, writer: None)  # as if killed
+    with pytest.raises(KeyboardInterrupt):
+        run(folder, out, other, force=True, progress=stop)
+    monkeypatch.undo()
+    assert len(list(out.glob("manifest-part-*"))) == 1  # what was begun; the record of what was done is lost
+    assert run(folder, out, options)[0].encoded == 4
+    assert {"quality=2 " in record["settings"] for record in manifest(out)} == {True}
+    for record in manifest(out):
+        assert record["sha256"] == hashlib.sha256((out / record["file"]).read_bytes()).hexdigest()
+
+
+def test_newer_parts_count(folder, options, tmp_path):
+    out = tmp_path / "out"
+    run(folder, out, options)
+    lines = (out / NAME).read_text().splitlines(keepends=True)
+    failed = json.dumps(json.loads(lines[0]) | {"error": "once"}) + "\n"
+    (out / "manifest-part-1-b.jsonl").write_text(failed)
+    (out / "manifest-part-2-a.jsonl").write_text(lines[0])
+    assert run(folder, out, options)[0].kept == 4
+    (out / "manifest-part-3-0.jsonl").write_text(failed)
+    assert run(folder, out, options)[0].kept == 3
+
+
+def test_two_runs_at_once_lose_nothing(folder, options, parrots, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other"
+    other.mkdir()
+    parrots.crop((0, 0, 20, 20)).save(other / "z.png")
+
+    def between(count, _):
+        if count == 2:
+            run(other, out, options)
+
+    run(folder, out, options, progress=between)
+    assert [record["source"] for record in manifest(out)] == ["a.png", "b/a.png", "b/ü x.webp", "c.jpg", "z.png"]
+    assert all(record["error"] is None for record in manifest(out))
+    assert [path.name for path in out.glob("*.jsonl")] == [NAME]
+
+
+def test_odd_names_and_kinds_of_files(folder, options, tmp_path):
+    for name in (b"x\xff.png", "line\u2028break.png".encode(), b"new\nline.png"):
+        (folder / os.fsdecode(name)).write_bytes((folder / "a.png").read_bytes())
+    os.mkfifo(folder / "pipe.png")
+    (folder / "broken.png").symlink_to("nowhere")
+    (folder / "linked").symlink_to(folder / "b")
+    (folder / "b" / "circle").symlink_to(folder)
+    (folder / ".hidden.png").write_bytes(b"")
+    summary, said = run(folder, tmp_path / "out", options)
+    assert (summary.encoded, summary.failed, said) == (7, 0, [])
+    assert run(folder, tmp_path / "out", options)[0].kept == 7
+
+
+def test_what_a_link_leads_to_counts(folder, options, parrots, tmp_path):
+    outside = tmp_path / "outside.bmp"
+    parrots.crop((0, 0, 20, 20)).save(outside)
+    (folder / "link.bmp").symlink_to(outside)
+    run(folder, tmp_path / "out", options)
+    parrots.crop((5, 0, 25, 20)).save(outside)
+    assert run(folder, tmp_path / "out", options)[0].encoded == 1
+
+
+def test_a_folder_that_cannot_be_listed(folder, options, tmp_path, monkeypatch):
+    listed = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(InputError, match=r"/in/b cannot be read: Permission denied"):
+        run(folder, tmp_path / "out", options)
+
+
+def test_files_of_others_are_kept(folder, options, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "c.cmps").write_bytes(b"mine")
+    with pytest.raises(InputError, match=r"c\.cmps in .*out was not made by this command: --force overwrites it"):
+        run(folder, tmp_path / "out", options)
+    assert (tmp_path / "out" / "c.cmps").read_bytes() == b"mine"
+    assert run(folder, tmp_path / "out", options, force=True)[0].encoded == 4
+
+
+def test_an_image_that_takes_the_place_of_another(folder, options, parrots, tmp_path):
+    out = tmp_path / "out"
+    run(folder, out, options)
+    (folder / "a.png").unlink()
+    parrots.crop((9, 0, 29, 20)).save(folder / "a.bmp")
+    summary, said = run(folder, out, options)
+    assert said == [f"1 images of the manifest are not in {folder} any more; what was made of them is kept"]
+    assert [record["source"] for record in manifest(out) if record["file"] == "a.cmps"] == ["a.bmp"]
+    assert summary.bytes == sum(path.stat().st_size for path in out.rglob("*.cmps"))
+
+
+def test_an_image_that_fails_leaves_what_there_was(folder, options, tmp_path):
+    out = tmp_path / "out"
+    run(folder, out, options)
+    before = {record["source"]: record for record in manifest(out)}
+    (folder / "a.png").write_bytes(b"no image")
+    assert run(folder, out, options)[0].failed == 1
+    assert {r["source"]: r for r in manifest(out)}["a.png"] == before["a.png"] | {
+        "error": "a.png is not an image that can be read"
+    }
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"quality": 9.0}, "quality 9 is outside"),
+        ({"quality": [1, 2, 3]}, "3 qualities were given for 2 layers"),
+        ({"scales": [1.0, 0.5]}, "layer sizes must ascend"),
+        ({"scales": None, "sizes": [(80, 60), (100, 50)]}, "layer sizes must ascend"),
+        ({"scales": None, "sizes": [(80, None), (60, None)]}, "layer sizes must ascend"),
+        ({"scales": None, "sizes": [(80, None)], "quality": [1, 2]}, "2 qualities were given for 1 layers"),
+        ({"metadata": "foo"}, "metadata cannot be placed at 'foo'"),
+        ({"effort": 10}, "an effort is a whole number"),
+        ({"quality": None, "target_size": 0}, "no file of 0 bytes is possible"),
+        ({"target_size": 100}, "only one of quality, target size and target PSNR"),
+        ({"model": "none"}, "there is no model 'none'"),
+    ],
+)
+def test_options_are_looked_at_before_any_image(wrong, message, folder, options, tmp_path):
+    with pytest.raises(CompassError, match=message):
+        run(folder, tmp_path / "out", options | wrong)
+    assert not (tmp_path / "out").exists()
+
+
+def test_sizes_that_fit_some_image_are_not_refused(tiny_model_path):
+    check_options(sizes=[(80, None), (100, 60), (300, None)], model=tiny_model_path)
+
+
+def test_places_that_cannot_be_written(folder, options, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="file is not a folder"):
+        run(folder, tmp_path / "file", options)
+    with pytest.raises(InputError, match="memory:// is seen by one process alone"):
+        run(folder, "memory://x", options, jobs=2)
+
+
+def test_the_settings_are_those_that_count(tiny_model_path):
+    model = {"model": str(tiny_model_path)}
+    plain = settings_of(model)
+    assert plain == settings_of(model | {"quality": 3.0, "scales": [1 / 4, 1 / 2, 1], "effort": 1, "sizes": None})
+    assert settings_of(model | {"sizes": [(80, None), (160, 120)]}).split()[-1] == "sizes=80x,160x120"
 
 
 def test_the_command(folder, tiny_model_path, tmp_path):
@@ -213,6 +368,37 @@ def test_only_what_kills_its_process_is_lost(tmp_path):
     items[2] = ("2", "always", "")
     items[5] = ("5", "once", str(tmp_path / "mark"))
     assert sorted(in_processes(work_or_die, lost, items, 2)) == ["0", "1", "2 lost", "3", "4", "5", "6", "7"]
+
+
+def test_a_program_that_is_not_guarded(tmp_path):
+    """Its processes would begin it again."""
+    (tmp_path / "program.py").write_text(
+        "from compass.processes import in_processes\nlist(in_processes(str, str, [1, 2], 2))\n"
+    )
+    result = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "no process can be started: a program that uses several is guarded by" in result.stderr
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_first_one(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import os, time\n"
+        "from compass.processes import in_processes\n"
+        "def work(item):\n"
+        "    time.sleep(0.2 * item)\n"
+        "    return os.getpid()\n"
+        "if __name__ == '__main__':\n"
+        "    for process in in_processes(work, str, [1, 1, 300, 300], 2):\n"
+        "        print(process, flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        children = {int(program.stdout.readline()) for _ in range(2)}
+        program.kill()
+    deadline = time.monotonic() + 60
+    while any(os.path.exists(f"/proc/{child}") for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.slow

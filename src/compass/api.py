@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,16 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from compass.codec import search
+from compass.codec import refine, search
 from compass.codec.encoder import LayerEncoder
 from compass.codec.metadata import to_boxes
+from compass.entropy import quality as quality_scale
 from compass.errors import InputError
 from compass.layered_file import LayeredFile
 from compass.model import store
 from compass.picture.importance import DEFAULT_WEIGHT, Region, importance_of
 from compass.picture.metadata import Metadata
 from compass.picture.modes import to_codable
-from compass.picture.pyramid import complete_sizes, sizes_from_scales
+from compass.picture.pyramid import MAX_SIDE, check_sizes, complete_sizes, sizes_from_scales
 
 
 def encode(
@@ -56,12 +58,9 @@ def encode(
     progress: is told what part of the work is done, from 0 to 1; for a target it begins anew with every trial.
     Raises InputError on anything that cannot be coded, ModelError if there is no such model.
     """
-    if sum(x is not None for x in (quality, target_size, target_psnr)) > 1:
-        raise InputError("only one of quality, target size and target PSNR can be given")
+    _check_alternatives(quality, target_size, target_psnr, scales, sizes)
     image = to_codable(image if isinstance(image, Image.Image) else _from_array(image))
     loaded = store.load(model, threads)
-    if scales is not None and sizes is not None:
-        raise InputError("only one of scales and sizes can be given")
     if sizes is not None:
         layers = complete_sizes(image.size, sizes)
     else:
@@ -73,10 +72,44 @@ def encode(
         return search.encode_to_size(encoder, target_size, front, back)
     if target_psnr is not None:
         return search.encode_to_psnr(encoder, target_psnr, front, back)
-    chosen = loaded.default_quality if quality is None else quality
-    values = _numbers(np.ravel(np.asarray(chosen, object)).tolist(), "qualities")
-    data, _ = encoder.encode(values if np.ndim(chosen) else values * len(layers), front, back)
+    data, _ = encoder.encode(
+        _qualities(loaded.default_quality if quality is None else quality, len(layers)), front, back
+    )
     return data
+
+
+def check_options(
+    scales: Sequence[float] | None = None,
+    quality: float | Sequence[float] | None = None,
+    model: str | Path | None = None,
+    *,
+    sizes: Sequence[tuple[int, int | None]] | None = None,
+    target_size: int | None = None,
+    target_psnr: float | None = None,
+    effort: int = 1,
+    metadata: str = "auto",
+) -> None:
+    """Raises InputError or ModelError if `encode` refuses these options whatever the image is."""
+    _check_alternatives(quality, target_size, target_psnr, scales, sizes)
+    loaded = store.load(model)
+    whole = MAX_SIDE, MAX_SIDE
+    if sizes is None:
+        layers = sizes_from_scales(whole, loaded.default_scales if scales is None else _numbers(scales, "scales"))
+    else:
+        heights = list(accumulate((1 if height is None else height for _, height in sizes), max))
+        given = [least if height is None else height for (_, height), least in zip(sizes, heights, strict=True)]
+        layers = check_sizes([(width, height) for (width, _), height in zip(sizes, given, strict=True)], whole)
+    loaded.check_layers(len(layers))
+    refine.steps(effort, 1.0)
+    to_boxes(Metadata(), metadata)
+    if quality is not None:
+        values = _qualities(quality, len(layers))
+        if len(values) != len(layers):
+            raise InputError(f"{len(values)} qualities were given for {len(layers)} layers")
+        for value in values:
+            loaded.check_quality(value)
+            quality_scale.to_code(value)
+    search.check_targets(target_size, target_psnr)
 
 
 def open(
@@ -106,6 +139,21 @@ def info(data: bytes) -> dict[str, Any]:
 def extract(data: bytes, layer: int) -> bytes:
     """The file up to a layer's last byte: itself a valid file. Raises FormatError, InputError as `decode` does."""
     return open(data).extract(layer)
+
+
+def _check_alternatives(
+    quality: object, target_size: object, target_psnr: object, scales: object, sizes: object
+) -> None:
+    if sum(x is not None for x in (quality, target_size, target_psnr)) > 1:
+        raise InputError("only one of quality, target size and target PSNR can be given")
+    if scales is not None and sizes is not None:
+        raise InputError("only one of scales and sizes can be given")
+
+
+def _qualities(chosen: float | Sequence[float], layers: int) -> list[float]:
+    """Of each layer, from one for all or one for each."""
+    values = _numbers(np.ravel(np.asarray(chosen, object)).tolist(), "qualities")
+    return values if np.ndim(chosen) else values * layers
 
 
 def _numbers(values: Iterable[float], what: str) -> list[float]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated
 
 import typer
 
+from compass.cli_files import progress_bar, say
 from compass.cli_options import (
     Effort,
     KeepSuffix,
@@ -23,6 +22,7 @@ from compass.cli_options import (
     encoding,
 )
 from compass.errors import InputError
+from compass.processes import processors
 
 
 def encode_all(
@@ -54,35 +54,27 @@ def encode_all(
 ) -> None:
     """Code all images of a folder into another, with a manifest; begun again, it does what is left to do.
 
-    URLs are those of fsspec: s3://bucket/folder (needs s3fs), gs://, memory:// and others.
+    URLs are those of fsspec: s3://bucket/folder (needs s3fs), gs:// (gcsfs), sftp:// and others.
     """
-    try:
-        from compass.dataset.encode_all import Workers
-        from compass.dataset.encode_all import encode_all as run
-    except ModuleNotFoundError as error:
-        raise InputError(f"{error.name} is missing: pip install 'compass-codec[cluster]'") from None
+    from compass.dataset.encode_all import Workers
+    from compass.dataset.encode_all import encode_all as run
+
     if ray is not None and jobs:
         raise typer.BadParameter("give either --jobs or --ray")
     options = encoding(scales, sizes, quality, target_size, target_psnr, effort, metadata, strip, model)
-    workers = Workers(jobs or os.cpu_count() or 1, ray)
-    with typer.progressbar(length=1, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-
-        def progress(done: int, of: int) -> None:
-            bar.length = of
-            bar.update(done - bar.pos)
-
+    with progress_bar(True) as told:
         done = run(
             source,
             target,
             options,
-            workers=workers,
+            workers=Workers(jobs or processors(), ray),
             keep_suffix=keep_suffix,
             max_pixels=max_pixels,
             force=force,
-            say=_say,
-            progress=progress,
+            say=say,
+            progress=lambda done, of: told(done / of) if told else None,
         )
-    _say(
+    say(
         f"{done.encoded} encoded, {done.kept} there already, {done.failed} failed; {target} holds {done.bytes:,} bytes"
         " in all and manifest.jsonl"
     )
@@ -90,7 +82,3 @@ def encode_all(
         raise InputError(
             f"{done.failed} of {done.encoded + done.failed} images failed; the same command tries them again"
         )
-
-
-def _say(text: str) -> None:
-    typer.echo(f"compass: {text}", err=True)

@@ -36,6 +36,7 @@ Jobs = Annotated[
     int, typer.Option("-j", "--jobs", min=1, help="With --out-dir: so many files at once, each on one thread.")
 ]
 HINT = "install it with `compass models add`, or name its file with --model"
+CLEAR_LINE = "\r\x1b[K"
 Work = Callable[[Path, Path], None]
 
 
@@ -52,11 +53,12 @@ def plan(
     out_dir: Path | None,
     suffix: str,
     inputs: Callable[[], Collection[str]],
-    keep_suffix: bool = False,
+    keep_suffix: bool | None = None,
 ) -> Plan:
     """What to write for the arguments of a command.
 
-    suffix: of what is written where it is not named, after the whole name of what is read if `keep_suffix`.
+    suffix: of what is written where it is not named, after the whole name of what is read if `keep_suffix`
+    (None if there is no such option).
     inputs: yields suffixes of the files of a folder that are read. It is called for a folder alone, since for images
     all of Pillow's plugins must be loaded. Raises InputError if it is not clear what to write, or if something would
     be written over what is read.
@@ -74,7 +76,7 @@ def plan(
     for source in _expanded(files, inputs):
         target = out_dir / _with_suffix(source, suffix, keep_suffix).name
         if target in pairs:
-            hint = "" if keep_suffix else ": give --keep-suffix" if pairs[target].name != source.name else ""
+            hint = ": give --keep-suffix" if keep_suffix is False and pairs[target].name != source.name else ""
             raise InputError(f"{pairs[target]} and {source} would both become {target}{hint}")
         if _same(source, target):
             raise InputError(f"{target} would be written over what is read")
@@ -101,15 +103,20 @@ def run(work: Work, planned: Plan, jobs: int, force: bool) -> None:
         except OSError as error:
             raise InputError(f"{folder} cannot be made: {error.strerror}") from None
     failed = 0
-    for said in _progress(_results(partial(_attempt, work), todo, jobs), len(todo)):
+    for said in _progress(_results(partial(_attempt, work, force), todo, jobs), len(todo)):
         for text in said.texts:
-            typer.echo(f"compass: {text}", err=True)
+            say(text)
         failed += said.failed
     kept = len(planned.pairs) - len(todo)
     if kept:
         typer.echo(f"compass: {kept} there already, kept (--force writes them again)", err=True)
     if failed:
         raise InputError(f"{failed} of {len(todo)} files failed")
+
+
+def say(text: str) -> None:
+    """A sentence on standard error, in place of a bar that stands there."""
+    typer.echo(f"{CLEAR_LINE if sys.stderr.isatty() else ''}compass: {text}", err=True)
 
 
 @contextlib.contextmanager
@@ -146,7 +153,9 @@ class _Said:
     failed: bool
 
 
-def _attempt(work: Work, pair: tuple[Path, Path]) -> _Said:
+def _attempt(work: Work, force: bool, pair: tuple[Path, Path]) -> _Said:
+    if not force and os.path.exists(pair[1]):  # its process was killed when all was done
+        return _Said([], False)
     texts: list[str] = []
     failed = False
     with warnings.catch_warnings(record=True) as caught:
@@ -202,11 +211,11 @@ def _progress(results: Iterable[_Said], count: int) -> Iterator[_Said]:
         yield from bar
 
 
-def _with_suffix(source: Path, suffix: str, keep_suffix: bool) -> Path:
+def _with_suffix(source: Path, suffix: str, keep_suffix: bool | None) -> Path:
     return source.with_name(source.name + suffix) if keep_suffix else source.with_suffix(suffix)
 
 
-def _named_after(source: Path, suffix: str, keep_suffix: bool) -> Path:
+def _named_after(source: Path, suffix: str, keep_suffix: bool | None) -> Path:
     if source == STANDARD:
         return STANDARD
     if os.path.isdir(source):

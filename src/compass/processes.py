@@ -6,12 +6,15 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from typing import TypeVar
+
+from compass.errors import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -29,14 +32,20 @@ def process_pool(processes: int, initializer: Callable[[], object] | None = None
     return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=initializer)
 
 
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_processes(
     work: Callable[[Item], Result], lost: Callable[[Item], Result], items: Iterable[Item], processes: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """The result of each item, in the order in which they are done; `work` must be picklable.
 
     Where a process is killed, say for want of memory, what was begun is done again, each alone, so that one item
     which kills its process does not take others with it; `lost` makes its result. If the caller stops asking, or is
-    interrupted, the processes end at once, and what they have half-written is taken away.
+    interrupted, the processes end at once, and what they have half-written is taken away; so they do if this process
+    is killed. Raises InputError if no process can be started.
     """
     waiting, suspects = deque(items), deque[tuple[Item, int]]()  # each with how often it was tried alone
     while waiting or suspects:
@@ -59,6 +68,7 @@ def _together(
     begun: dict[Future[Result], Item] = {}
     with process_pool(processes, _end_when_told) as pool:
         try:
+            _check_start(pool)
             while begun or (waiting and not left):
                 while waiting and not left and len(begun) < _AHEAD * processes:
                     item = waiting.popleft()
@@ -75,11 +85,21 @@ def _together(
                     else:
                         yield result
         except BaseException:
-            for process in multiprocessing.active_children():
+            for process in list((pool._processes or {}).values()):
                 process.terminate()  # a pool would end what it has begun, and begin what is next
             pool.shutdown(cancel_futures=True)
             raise
     return left
+
+
+def _check_start(pool: ProcessPoolExecutor) -> None:
+    """Raises InputError if the first process of a pool does not come up."""
+    try:
+        pool.submit(int).result()
+    except BrokenProcessPool:
+        raise InputError(
+            'no process can be started: a program that uses several is guarded by if __name__ == "__main__"'
+        ) from None
 
 
 def _or_end(work: Callable[[Item], Result], item: Item) -> Result:
@@ -91,9 +111,17 @@ def _or_end(work: Callable[[Item], Result], item: Item) -> Result:
 
 
 def _end_when_told() -> None:
-    """Ctrl-C goes to all processes of a terminal; those of a pool wait for the first one to end them."""
+    """Ctrl-C goes to all processes of a terminal; those of a pool wait for the first one to end them, or to be gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_cleanly()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def end_cleanly() -> None:

@@ -19,8 +19,7 @@ _NEAR = 8  # quality codes: a search with effort begins so far on either side of
 
 def encode_to_size(encoder: LayerEncoder, target: int, front: Sequence[Box] = (), back: Sequence[Box] = ()) -> bytes:
     """The best file of at most `target` bytes with one quality for all layers. Raises InputError if there is none."""
-    if target < 1:
-        raise InputError(f"no file of {target} bytes is possible")
+    check_targets(target, None)
     files: dict[int, bytes] = {}
 
     def excess(code: int) -> float:
@@ -38,8 +37,7 @@ def encode_to_psnr(encoder: LayerEncoder, target: float, front: Sequence[Box] = 
 
     Raises InputError if there is none.
     """
-    if not math.isfinite(target):
-        raise InputError(f"a PSNR of {target} dB cannot be aimed at")
+    check_targets(None, target)
     files: dict[int, bytes] = {}
     reached: dict[int, float] = {}
 
@@ -53,6 +51,14 @@ def encode_to_psnr(encoder: LayerEncoder, target: float, front: Sequence[Box] = 
     if code is None:
         raise InputError(f"a PSNR of {target:g} dB is beyond the best that is possible here, {reached[_TOP]:.2f} dB")
     return files[_TOP - code]
+
+
+def check_targets(size: int | None, fidelity: float | None) -> None:
+    """Raises InputError if no image can be coded to so many bytes, or to so many dB."""
+    if size is not None and size < 1:
+        raise InputError(f"no file of {size} bytes is possible")
+    if fidelity is not None and not math.isfinite(fidelity):
+        raise InputError(f"a PSNR of {fidelity} dB cannot be aimed at")
 
 
 def _all_at(encoder: LayerEncoder, code: int) -> list[float]:

@@ -7,6 +7,7 @@ library would bring (Arrow, pandas) is of no use for files that become files.
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AHEAD = 2  # items a core that wait in the cluster
-_RETRIES = 4  # of an item whose worker or machine is lost
+_TRIES = 5  # of an item whose worker or machine is lost
 
 
 def on_cluster(
@@ -25,8 +26,8 @@ def on_cluster(
     """The result of each item, in the order in which they are done, each on one core; `work` must be picklable.
 
     address: of a cluster, "auto" for the one that this machine belongs to, "local" for one of this machine alone. What
-    a lost worker had begun is done again elsewhere; `lost` makes the result of an item that is lost each time. Raises
-    InputError if there is no Ray or no such cluster.
+    a lost worker had begun is done again; `lost` makes the result of an item that is lost each time. Raises InputError
+    if there is no Ray, no such cluster, or one that cannot do this work.
     """
     try:
         import ray
@@ -37,34 +38,38 @@ def on_cluster(
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"no Ray cluster at {address}: {error}") from None
     try:
-        yield from _results(ray, work, lost, iter(items))
+        yield from _results(ray, work, lost, items)
     finally:
         ray.shutdown()
 
 
 def _results(
-    ray: Any, work: Callable[[Item], Result], lost: Callable[[Item], Result], items: Iterator[Item]
+    ray: Any, work: Callable[[Item], Result], lost: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[Result]:
     def compass_task(item: Item) -> Result:  # by this name Ray shows its workers
         return work(item)
 
-    remote = ray.remote(num_cpus=1, max_retries=_RETRIES)(compass_task)
-    begun: dict[Any, Item] = {}
-    more = True
-    while more or begun:
-        room = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(begun)
-        for _ in range(room):
-            try:
-                item = next(items)
-            except StopIteration:
-                more = False
-                break
-            begun[remote.remote(item)] = item
-        done, _ = ray.wait(list(begun), num_returns=1) if begun else ([], None)
-        for reference in done:
-            item = begun.pop(reference)
-            try:
-                result = ray.get(reference)
-            except ray.exceptions.RayError:
-                result = lost(item)
-            yield result
+    # Ray's own retries do not end where memory is short.
+    remote = ray.remote(num_cpus=1, max_retries=0)(compass_task)
+    errors = ray.exceptions
+    killed = (errors.WorkerCrashedError, errors.OutOfMemoryError, errors.NodeDiedError, errors.ObjectLostError)
+    waiting = deque((item, 1) for item in items)  # each with which try it is
+    begun: dict[Any, tuple[Item, int]] = {}
+    while waiting or begun:
+        most = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        while waiting and len(begun) < most:
+            item, tries = waiting.popleft()
+            begun[remote.remote(item)] = item, tries
+        (reference, *_), _ = ray.wait(list(begun), num_returns=1)
+        item, tries = begun.pop(reference)
+        try:
+            result = ray.get(reference)
+        except killed:
+            if tries < _TRIES:
+                waiting.append((item, tries + 1))
+                continue
+            result = lost(item)
+        except errors.RayError as error:
+            reason = str(getattr(error, "cause", None) or error).strip().splitlines()[-1]
+            raise InputError(f"the cluster cannot do this work: {reason}") from None
+        yield result

@@ -6,10 +6,13 @@ So a run that was interrupted is begun again by the same command, and new images
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
+from compass import api
 from compass.dataset.cluster import on_cluster
 from compass.dataset.manifest import Manifest, Record
 from compass.dataset.place import Place
@@ -27,7 +30,7 @@ class Summary:
     encoded: int
     kept: int  # images that had been done
     failed: int
-    bytes: int  # of all files in the folder
+    bytes: int  # of all files that the manifest has
 
 
 @dataclass(frozen=True)
@@ -52,26 +55,41 @@ def encode_all(
 ) -> Summary:
     """Codes all images below a folder.
 
-    source, target: folders, or URLs that fsspec knows. options: of `compass.encode`, but for the image and threads.
-    keep_suffix: a.png becomes a.png.cmps. force: what was done with other settings, or any, is done again.
+    source, target: folders, or URLs that fsspec knows. options: of `compass.encode`, but for the image, threads,
+    progress and region. keep_suffix: a.png becomes a.png.cmps. force: everything is done again, whatever is there.
     say: is told a sentence for each image that fails; progress: how many of how many are done.
 
     Raises InputError if nothing can be begun; an image that fails does not stop the others, and is tried again by the
     next run.
     """
-    from_place, to_place = Place(source), Place(target)
-    from_place.check()
+    from_place, to_place = Place.of(source), Place.of(target)
+    if not from_place.is_folder():
+        raise InputError(f"{source} is not a folder")
+    if (workers.processes > 1 or workers.cluster) and (from_place.of_one_process or to_place.of_one_process):
+        raise InputError("what is in memory:// is seen by one process alone: use one")
+    api.check_options(**options)
+    options = dict(options)
+    if options.get("model") is not None and os.path.isfile(options["model"]):
+        options["model"] = os.path.abspath(options["model"])
+    model = store.load(options.get("model"), threads=1)
     pairs = _pairs(from_place, keep_suffix)
-    task = Task(from_place, to_place, options, settings_of(options), max_pixels)
+    task = Task(from_place, to_place, options, settings_of(options), model.hash, max_pixels)
     manifest = Manifest(to_place)
-    todo = pairs if force else _undone(pairs, manifest.records, task)
+    before = dict(manifest.records)
+    if left := len(before.keys() - {pair.image.name for pair in pairs}):
+        say(f"{left} images of the manifest are not in {source} any more; what was made of them is kept")
+    todo = pairs if force else _undone(pairs, before, task)
     failed = 0
-    with manifest.writing() as writer:
-        for done, record in enumerate(_records(task, todo, workers), 1):
-            writer.add(record)
-            failed += record.error is not None
-            for text in [*record.warnings, *([] if record.error is None else [record.error])]:
+    with manifest.writing(map(task.blank, todo)) as writer, closing(_records(task, todo, workers)) as records:
+        for done, record in enumerate(records, 1):
+            said = [*record.warnings, *([] if record.error is None else [record.error])]
+            for text in said:
                 say(text if text.startswith(record.source) else f"{record.source}: {text}")
+            failed += record.error is not None
+            old = before.get(record.source)
+            if record.error is not None and old is not None and old.sha256 is not None:
+                record = replace(old, error=record.error, warnings=record.warnings)
+            writer.add(record)
             progress(done, len(todo))
     total = sum(record.bytes or 0 for record in manifest.records.values())
     return Summary(len(todo) - failed, len(pairs) - len(todo), failed, total)
@@ -80,14 +98,19 @@ def encode_all(
 def settings_of(options: dict[str, Any]) -> str:
     """What the files depend on besides the images, for people and for comparing."""
     model = store.load(options.get("model"), threads=1)
-    chosen = {key: value for key, value in options.items() if value is not None and key != "model"}
-    return " ".join([*(f"{key}={_plain(value)}" for key, value in sorted(chosen.items())), f"model={model.hash.hex()}"])
+    chosen = {"effort": 1, "metadata": "auto"} | {key: value for key, value in options.items() if value is not None}
+    if not chosen.keys() & {"quality", "target_size", "target_psnr"}:
+        chosen["quality"] = model.default_quality
+    if not chosen.keys() & {"scales", "sizes"}:
+        chosen["scales"] = model.default_scales
+    chosen["model"] = model.hash.hex()
+    return " ".join(f"{key}={_plain(value)}" for key, value in sorted(chosen.items()))
 
 
 def _plain(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ",".join(map(_plain, value))
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+        return ",".join("x".join(map(_plain, part)) if isinstance(part, tuple) else _plain(part) for part in value)
+    return f"{value:.10g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _pairs(source: Place, keep_suffix: bool) -> list[Pair]:
@@ -104,18 +127,20 @@ def _pairs(source: Place, keep_suffix: bool) -> list[Pair]:
 
 def _undone(pairs: list[Pair], records: dict[str, Record], task: Task) -> list[Pair]:
     there = {entry.name: entry.size for entry in task.target.entries({".cmps"})}
+    own = {record.file for record in records.values()}
     undone = []
     for pair in pairs:
         record = records.get(pair.image.name)
+        if pair.file in there and pair.file not in own:
+            raise InputError(f"{pair.file} in {task.target.url} was not made by this command: --force overwrites it")
         if record is None or record.error is not None or there.get(record.file) != record.bytes:
             undone.append(pair)
-            continue
-        if record.settings != task.settings:
+        elif record.settings != task.settings:
             raise InputError(
                 f"{pair.image.name} was encoded with other settings ({record.settings}, not {task.settings}):"
                 " --force encodes it again"
             )
-        if record != replace(record, **_identity(pair)):
+        elif record != replace(record, **_identity(pair)):
             undone.append(pair)
     return undone
 
@@ -124,9 +149,10 @@ def _identity(pair: Pair) -> dict[str, Any]:
     return {"source_size": pair.image.size, "source_version": pair.image.version, "file": pair.file}
 
 
-def _records(task: Task, pairs: list[Pair], workers: Workers) -> Any:
+def _records(task: Task, pairs: list[Pair], workers: Workers) -> Generator[Record, None, None]:
     if workers.cluster is not None:
-        return on_cluster(task, task.killed, pairs, workers.cluster)
-    if workers.processes == 1:
-        return map(task, pairs)
-    return in_processes(task, task.killed, pairs, workers.processes)
+        yield from on_cluster(task, task.killed, pairs, workers.cluster)
+    elif workers.processes == 1:
+        yield from map(task, pairs)
+    else:
+        yield from in_processes(task, task.killed, pairs, workers.processes)

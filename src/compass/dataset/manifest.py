@@ -6,22 +6,26 @@ import dataclasses
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compass.dataset.place import Place
 from compass.errors import InputError
 
 NAME = "manifest.jsonl"
+BEGUN = "begun, and not done yet"
 _PART = "manifest-part-"
 _SECONDS = 10.0  # between parts
 
 
 @dataclass(frozen=True)
 class Record:
-    """An image and the layered file that was made of it, or what was wrong."""
+    """An image, the layered file that was made of it, and what went wrong when it was tried last.
+
+    What is said of a file is None where there is none; where an image fails, it is still that of the file from before.
+    """
 
     source: str
     source_size: int
@@ -38,54 +42,69 @@ class Record:
 
 
 class Manifest:
-    """The manifest of a folder, and the parts of it that runs which did not end have left."""
+    """The manifest of a folder, and the parts of it that runs have left which did not end, or have not yet."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self.records: dict[str, Record] = {}  # by source
-        self._parts = []
-        for entry in place.entries({".jsonl"}):
-            if entry.name.startswith(_PART):
-                self._parts.append(entry.name)
-            if entry.name == NAME or entry.name.startswith(_PART):
-                self._read(entry.name)
+        self._parts: list[str] = []
+        self._read_all()
 
-    def _read(self, name: str) -> None:
-        try:
-            for line in self._place.read(name).decode().splitlines():
-                record = Record(**json.loads(line))
+    def _read_all(self) -> None:
+        """What is newer counts: parts after the whole, and among them by the time in their names."""
+        names = [entry.name for entry in self._place.entries({".jsonl"}) if "/" not in entry.name]
+        self._parts = [name for name in names if name.startswith(_PART)]
+        for name in [name for name in names if name == NAME] + self._parts:
+            for record in self._read(name):
                 self.records[record.source] = record
+
+    def _read(self, name: str) -> list[Record]:
+        try:
+            data = self._place.read(name)
+        except InputError:
+            if name not in {entry.name for entry in self._place.entries({".jsonl"})}:
+                return []  # another run has joined it to the whole
+            raise
+        try:
+            return [Record(**json.loads(line)) for line in data.decode().split("\n") if line]
         except (ValueError, TypeError):
             raise InputError(f"{name} in {self._place.url} is no manifest: rename it, or name another folder") from None
 
     @contextmanager
-    def writing(self) -> Iterator[_Writer]:
-        """What is told of records. They are written in parts as they come, and all to one file when the block ends."""
+    def writing(self, begun: Iterable[Record]) -> Iterator[_Writer]:
+        """What is told of records. They are written in parts as they come, and all to one file when the block ends.
+
+        begun: records of what is about to be done. They are written first, so that after a kill nothing is taken for
+        done whose file may have changed, and the files are known for this command's own.
+        """
         writer = _Writer(self._place)
+        for record in begun:
+            writer.add(replace(record, error=BEGUN))
+        writer.flush()
         try:
             yield writer
         finally:
-            writer.flush()
-            self._parts += writer.parts
-            self.records |= {record.source: record for record in writer.records}
-            if self._parts:
-                self._write_whole()
+            self._write_whole(writer)
 
-    def _write_whole(self) -> None:
+    def _write_whole(self, writer: _Writer) -> None:
+        writer.flush()
+        self._read_all()  # with what other runs have written meanwhile
+        owners = {record.file: record.source for record in writer.records}
+        self.records = {
+            source: record for source, record in self.records.items() if owners.get(record.file, source) == source
+        }
         lines = [_line(self.records[source]) for source in sorted(self.records)]
         self._place.write(NAME, "".join(lines).encode())
         for name in self._parts:
             self._place.remove(name)
-        self._parts = []
 
 
 class _Writer:
-    """Parts have names of their own: object stores cannot append, and two runs may write to one folder."""
+    """Parts have names of their own: object stores cannot append, and several runs may write to one folder."""
 
     def __init__(self, place: Place) -> None:
         self._place, self._run = place, uuid.uuid4().hex[:8]
         self.records: list[Record] = []
-        self.parts: list[str] = []
         self._unwritten: list[Record] = []
         self._written_at = time.monotonic()
 
@@ -97,11 +116,10 @@ class _Writer:
 
     def flush(self) -> None:
         if self._unwritten:
-            name = f"{_PART}{self._run}-{len(self.parts):06}.jsonl"
+            name = f"{_PART}{time.time_ns():020}-{self._run}.jsonl"
             self._place.write(name, "".join(map(_line, self._unwritten)).encode())
-            self.parts.append(name)
         self._unwritten, self._written_at = [], time.monotonic()
 
 
 def _line(record: Record) -> str:
-    return json.dumps(dataclasses.asdict(record), ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(dataclasses.asdict(record), allow_nan=False) + "\n"

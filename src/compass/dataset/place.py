@@ -1,9 +1,11 @@
-"""Folders of data sets: on this machine, or wherever fsspec reaches (s3://bucket/folder, gs://, memory://)."""
+"""Folders of data sets: on this machine, or wherever fsspec reaches (s3://bucket/folder, gs://, sftp://)."""
 
 from __future__ import annotations
 
+import os
 import posixpath
-from collections.abc import Collection
+import stat
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +19,6 @@ from compass.files import atomic_writer
 
 # How file systems call what changes with a file's content, the surest first.
 _VERSIONS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "modified", "updated", "created")
-
 # Object stores have no folders; what would make one makes a bucket.
 _STORES = {"s3", "gs", "abfs", "oci", "oss"}
 
@@ -32,42 +33,66 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Place:
-    """A folder; it is passed to other processes by its URL alone."""
+    """A folder; other processes are handed its URL alone."""
 
     url: str
+
+    @staticmethod
+    def of(text: str) -> Place:
+        """The place of a URL or of a path, which is made absolute. Raises InputError on an empty one."""
+        if not text:
+            raise InputError("an empty name is no folder")
+        return Place(text if "://" in text or "::" in text else os.path.abspath(text))
+
+    def __getstate__(self) -> dict[str, str]:
+        return {"url": self.url}
 
     @cached_property
     def _root(self) -> tuple[Any, str]:
         try:
             file_system, root = fsspec.core.url_to_fs(self.url)
-        except (ImportError, ValueError) as error:
-            raise InputError(f"{self.url} cannot be reached: {error}") from None
+        except Exception as error:  # each file system has its own, here and below
+            raise InputError(f"{self.url} cannot be reached: {_said(error)}") from None
         return file_system, root.rstrip("/") or "/"
 
-    def check(self) -> None:
-        """Raises InputError unless it is a folder that can be read."""
+    @property
+    def of_one_process(self) -> bool:
+        """Whether no other process sees what is in it."""
+        return "memory" in _protocols(self._root[0])
+
+    def is_folder(self) -> bool:
+        """False if there is nothing of its name. Raises InputError if there is something else, or it cannot be read."""
         file_system, root = self._root
         try:
-            found = file_system.isdir(root)
-        except Exception as error:  # each file system has its own
+            if file_system.isdir(root):
+                return True
+            other = file_system.exists(root)
+        except Exception as error:
             raise InputError(f"{self.url} cannot be read: {_said(error)}") from None
-        if not found:
+        if other:
             raise InputError(f"{self.url} is not a folder")
+        return False
 
     def entries(self, suffixes: Collection[str]) -> list[Entry]:
         """Files with these extensions, in it and in all folders of it, by name; not those whose names begin with a dot.
 
-        A folder that is not there has none. Raises InputError if it cannot be read.
+        On this machine links are followed. A folder that is not there has none. Raises InputError if it, or a folder
+        in it, cannot be read.
         """
+        if not self.is_folder():
+            return []
         file_system, root = self._root
         try:
-            found = file_system.find(root, detail=True) if file_system.isdir(root) else {}
+            if isinstance(file_system, LocalFileSystem):
+                return sorted(_local_entries(root, suffixes))
+            file_system.invalidate_cache()
+            found = file_system.find(root, detail=True)
         except Exception as error:
-            raise InputError(f"{self.url} cannot be read: {_said(error)}") from None
+            raise InputError(f"{getattr(error, 'filename', None) or self.url} cannot be read: {_said(error)}") from None
         entries = []
         for path, details in found.items():
-            name = posixpath.relpath(path, root)
-            if posixpath.splitext(name)[1].lower() in suffixes and not any(p.startswith(".") for p in name.split("/")):
+            name = path.removeprefix(root).removeprefix("/")
+            if _wanted(name, suffixes):
                 version = next((str(details[key]) for key in _VERSIONS if details.get(key)), "")
                 entries.append(Entry(name, int(details["size"] or 0), version))
         return sorted(entries)
@@ -98,7 +123,7 @@ class Place:
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"{name} cannot be written: {_said(error)}") from None
+            raise InputError(f"{self.url}: {name} cannot be written: {_said(error)}") from None
 
     def remove(self, name: str) -> None:
         """Removes a file; one that is not there is none."""
@@ -108,7 +133,35 @@ class Place:
         except FileNotFoundError:
             return
         except Exception as error:
-            raise InputError(f"{name} cannot be removed: {_said(error)}") from None
+            raise InputError(f"{self.url}: {name} cannot be removed: {_said(error)}") from None
+
+
+def _local_entries(root: str, suffixes: Collection[str]) -> Iterator[Entry]:
+    """Regular files, and links to them; raises OSError of a folder that cannot be listed."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    seen: set[tuple[int, int]] = set()  # folders, so that links in a circle end
+    for folder, folders, names in os.walk(root, onerror=fail, followlinks=True):
+        here = os.stat(folder)
+        if (here.st_dev, here.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        folders.sort()
+        for file in names:
+            path = os.path.join(folder, file)
+            name = os.path.relpath(path, root).replace(os.sep, "/")
+            if _wanted(name, suffixes) and os.path.exists(path):
+                status = os.stat(path)
+                if stat.S_ISREG(status.st_mode):
+                    yield Entry(name, status.st_size, str(status.st_mtime_ns))
+
+
+def _wanted(name: str, suffixes: Collection[str]) -> bool:
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    return posixpath.splitext(name)[1].lower() in suffixes and not hidden
 
 
 def _protocols(file_system: Any) -> set[str]:

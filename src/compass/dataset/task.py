@@ -15,7 +15,8 @@ from PIL import Image
 from compass import api
 from compass.dataset.manifest import Record
 from compass.dataset.place import Entry, Place
-from compass.errors import CompassError
+from compass.errors import CompassError, ModelError
+from compass.model import store
 from compass.picture.fidelity import psnr
 from compass.picture.files import image_of_bytes, limit_pixels
 from compass.picture.pyramid import targets
@@ -36,35 +37,44 @@ class Task:
 
     source: Place
     target: Place
-    options: dict[str, Any]  # of compass.encode
+    options: dict[str, Any]  # of compass.encode, but for the image and threads
     settings: str  # that the manifest is to say
+    model_hash: bytes  # of the model that the options name where they were given
     max_pixels: int | None = None
 
     def __call__(self, pair: Pair) -> Record:
         """Whatever is wrong with the image is said in the record."""
-        record = self.failed(pair, "")
+        limit = Image.MAX_IMAGE_PIXELS
+        record = self.blank(pair)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             limit_pixels(self.max_pixels)
             try:
-                record = self._done(pair, record)
+                record = self._done(pair)
             except MemoryError:
-                record = self.failed(pair, "there is not enough memory for an image of this size")
+                record = replace(record, error="there is not enough memory for an image of this size")
             except CompassError as error:
-                record = self.failed(pair, str(error))
+                record = replace(record, error=str(error))
             except Exception as error:  # one image does not stop the others
-                record = self.failed(pair, f"it cannot be worked on: {type(error).__name__}: {error}")
-        said = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+                record = replace(record, error=f"it cannot be worked on: {type(error).__name__}: {error}")
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
+        said = [str(warning.message) for warning in caught if warning.category is not DeprecationWarning]
         return replace(record, warnings=said)
 
-    def failed(self, pair: Pair, why: str) -> Record:
-        """The record of an image that has not been coded."""
-        return Record(pair.image.name, pair.image.size, pair.image.version, self.settings, pair.file, why)
+    def blank(self, pair: Pair) -> Record:
+        """The record of an image of which there is no file yet."""
+        return Record(pair.image.name, pair.image.size, pair.image.version, self.settings, pair.file)
 
     def killed(self, pair: Pair) -> Record:
-        return self.failed(pair, "its process was killed each time")
+        """That of an image whose process was killed."""
+        return replace(self.blank(pair), error="its process was killed each time")
 
-    def _done(self, pair: Pair, record: Record) -> Record:
+    def _done(self, pair: Pair) -> Record:
+        if store.load(self.options.get("model"), threads=1).hash != self.model_hash:
+            raise ModelError(
+                f"the model of this machine is not {self.model_hash.hex()}: install the same package on all"
+            )
         original = self.source.read(pair.image.name)
         image = image_of_bytes(original, pair.image.name)
         data = api.encode(image, threads=1, **self.options)
@@ -75,8 +85,7 @@ class Task:
         fidelities = [psnr(a, b.pixels) for a, b in zip(decoded, targets(image, sizes), strict=True)]
         self.target.write(pair.file, data)
         return replace(
-            record,
-            error=None,
+            self.blank(pair),
             source_sha256=hashlib.sha256(original).hexdigest(),
             sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
