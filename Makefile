@@ -123,7 +123,7 @@ results: $(DEV)/ready
 	$(DEV)/bin/python -m paper grid $(KODAK)
 	$(DEV)/bin/python benchmarks/product/layers.py $(KODAK)
 	$(DEV)/bin/python benchmarks/networks/predictors.py
-	$(DEV)/bin/python benchmarks/networks/reference.py examples/kodim23.png
+	$(DEV)/bin/python benchmarks/product/reference.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/product/shapes.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/product/drift.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/product/speed.py

@@ -1,6 +1,6 @@
 """The codec beside the networks of the paper as they are written down: results/reference.json.
 
-    python benchmarks/networks/reference.py PICTURE
+    python benchmarks/product/reference.py PICTURE
 
 Decoding the largest of three layers at ratios of 2, all loaded, on one thread, processor seconds. The reference is what
 a decoder of the paper's networks takes in PyTorch with LIFF in its direct form, a filter per pixel from an MLP, and
@@ -9,13 +9,12 @@ without entropy coding; the others are whole decodes by the codec, `paper` with 
 
 from __future__ import annotations
 
-import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 import compass
@@ -24,25 +23,22 @@ from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import Codec, CompassNet, quantise_image
 from compass.nets.liff import LIFF, unfold_features
 from compass.nets.predictor import axis_tensors
-from compass.picture.files import read_image
 from compass.training.export import export_model
 from compass.training.run import build
+from options import RESULTS, image_parser, read_rgb, seconds_of
 
-RESULT = Path(__file__).parents[2] / "results" / "reference.json"
 SCALES = (1 / 4, 1 / 2, 1.0)
 ROWS = 64  # of the larger image that the direct form works on at once: whole it takes gigabytes
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("image", type=Path)
+    parser = image_parser(__doc__, RESULTS / "reference.json")
     parser.add_argument("--profile", default="paper", help="the reference's networks")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    image = read_image(options.image).convert("RGB")
+    image = read_rgb(options.image)
     net = build(options.profile).eval()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "paper.model"
@@ -52,28 +48,18 @@ def main() -> None:
                 net, image.height, image.width
             ),
             f"{options.profile}, this codec": decoder(image, path),
-            "fast, this codec": decoder(image, None),
+            "fast, this codec": decoder(image, options.model),
         }
-        taken = {name: seconds(call, options.runs) for name, call in calls.items()}
+        taken = {name: seconds_of(call, options.runs) for name, call in calls.items()}
     most = max(taken.values())
     rows = [{"what": k, "seconds": round(v, 3), "times_faster": round(most / v, 1)} for k, v in taken.items()]
     size = f"{image.width}x{image.height}"
     write_record({"command": command_line(), "size": size, "rows": rows}, options.out, rows=("rows",))
 
 
-def decoder(image: object, model: Path | None) -> Callable[[], object]:
-    data = compass.encode(image, SCALES, model=model, threads=1)  # type: ignore[arg-type]
+def decoder(image: Image.Image, model: str | Path | None) -> Callable[[], object]:
+    data = compass.encode(image, SCALES, model=model, threads=1)
     return lambda: compass.decode(data, model=model, threads=1)
-
-
-def seconds(call: Callable[[], object], runs: int) -> float:
-    """Least processor seconds, after one call that counts for nothing."""
-    found = []
-    for _ in range(runs + 1):
-        started = time.process_time()
-        call()
-        found.append(time.process_time() - started)
-    return min(found[1:])
 
 
 @torch.no_grad()
