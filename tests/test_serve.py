@@ -21,6 +21,7 @@ from compass.model.file import ModelFile
 from tests.command import compass as command
 
 pytest.importorskip("starlette")
+import anyio
 from starlette.testclient import TestClient
 
 from compass.serve import iiif
@@ -372,3 +373,27 @@ def test_the_command_says_what_is_missing(tmp_path):
     assert result.stderr.endswith("cannot be listened at: Address already in use (see --host, --port)\n")
     assert command("serve", ".", "--base-url", "images.example", cwd=tmp_path).returncode == 2
     assert command("serve", ".", "--model", "nothing", cwd=tmp_path).returncode == 1
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_nobody_waits_for_is_not_decoded(leaves, folder, tiny_model_path, monkeypatch):
+    server = Server(folder, Options(model=str(tiny_model_path)))
+    rendered, sent = [], []
+    monkeypatch.setattr(server.images, "rendered", lambda *asked: rendered.append(asked) or b"content")
+    path = "/iiif/parrots/full/max/0/default.jpg"
+    scope = {
+        "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": [],
+        "scheme": "http", "server": ("localhost", 80), "root_path": "", "http_version": "1.1",
+    }  # fmt: skip
+
+    async def receive():
+        if not leaves:
+            await anyio.sleep_forever()
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        sent.append(message)
+
+    anyio.run(server.app(), scope, receive, send)
+    assert len(rendered) == (0 if leaves else 1)
+    assert sent[0]["status"] == (499 if leaves else 200)

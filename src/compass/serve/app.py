@@ -31,6 +31,7 @@ MIME = "image/x-compass"
 _LINKED_DATA = f'application/ld+json;profile="{iiif.CONTEXT}"'
 _SCRIPT = "compass-image.js"
 _PART = re.compile(r"([0-9a-f]{8})-(base|residual)\.bin")
+_LEFT = 499  # as servers call it that the client has closed the connection; nobody reads it
 _MODELS = 4  # whose parts are kept, 4 MB each
 
 
@@ -191,7 +192,9 @@ class Server:
         if content is None:
             if self._waiting >= self.options.queue + self.options.workers:
                 return _said(503, "too many images are asked for at once", {"Retry-After": "1"})
-            content = await self._bounded(lambda: self.images.rendered(version, wanted))
+            content = await self._bounded(request, lambda: self.images.rendered(version, wanted))
+        if content is None:
+            return _said(_LEFT, "nobody waits for this any more")
         return Response(content, media_type=iiif.FORMATS[wanted.format], headers=headers)
 
     async def _info(self, request: Request, version: Version, identity: str) -> Response:
@@ -208,11 +211,12 @@ class Server:
     def _age(self) -> str:
         return f"public, max-age={self.options.max_age}"
 
-    async def _bounded(self, work: Callable[[], bytes]) -> bytes:
-        """So many at once as there are workers."""
+    async def _bounded(self, request: Request, work: Callable[[], bytes]) -> bytes | None:
+        """So many at once as there are workers; None if the client has left by the time it is its turn."""
         self._waiting += 1
         try:
-            return await to_thread.run_sync(work, limiter=self._decoding)
+            async with self._decoding:
+                return None if await request.is_disconnected() else await to_thread.run_sync(work)
         finally:
             self._waiting -= 1
 
