@@ -125,12 +125,12 @@ def main() -> None:
 
 
 def inside_sections(inputs: Inputs) -> list[Section]:
-    """Layers, exactness, shapes and time; the cost of predictors where it was measured."""
-    grid, predictors = "grid.json", "predictors.json"
+    """Layers, exactness, shapes and time."""
+    grid = "grid.json"
     return [
         many_layers_section(inputs.load(grid), read_results([inputs.folder / grid])),
         layers_section(inputs.load("layers.json")),
-        *([predictors_section(inputs.load(predictors))] if (inputs.folder / predictors).exists() else []),
+        predictors_section(inputs.load("predictors.json"), inputs.load("reference.json")),
         exactness_section(inputs.load("exact.json"), inputs.load("symbols.json")),
         shapes_section(inputs.load("shapes.json")),
         speed_section(inputs.load("speed.json")),

@@ -42,8 +42,8 @@ def layers_section(layers: Layers) -> Section:
     )
 
 
-def predictors_section(predictors: dict[str, Any]) -> Section:
-    """Cost of the predictors."""
+def predictors_section(predictors: dict[str, Any], reference: dict[str, Any]) -> Section:
+    """Cost of the predictors, and of whole decodes beside the paper's networks in PyTorch."""
     rows = []
     for name, group in groupby(predictors["rows"], key=lambda row: row["predictor"]):
         cells = [(f"{row['kmac_per_pixel']:.1f}", f"{row['milliseconds']:.0f}") for row in group]
@@ -57,6 +57,14 @@ def predictors_section(predictors: dict[str, Any]) -> Section:
                 "per pixel and milliseconds, by the ratio to the layer below."
             ),
             Table(["predictor", *(text for r in ratios for text in (f"kMAC/px, {r:g}x", "ms"))], rows),
+            Text(
+                f"`{reference['command']}`: decoding the largest of three layers, {reference['size']}, on one "
+                "thread; the first without entropy coding."
+            ),
+            Table(
+                ["decoder", "seconds", "times as fast"],
+                [[row["what"], f"{row['seconds']:.2f}", f"{row['times_faster']:.1f}"] for row in reference["rows"]],
+            ),
         ],
     )
 
