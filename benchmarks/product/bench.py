@@ -276,7 +276,8 @@ def sections(report: Bench) -> list[Section]:
             "Beside other codecs",
             [
                 Text(
-                    f"Decoding {report['image']} by Pillow, all loaded, and by avifdec, dwebp, opj_decompress, djpeg."
+                    f"Decoding {report['image']} by Pillow, all loaded; as processes avifdec, dwebp and"
+                    " opj_decompress, which write PNG as ours does, and djpeg."
                 ),
                 peers,
             ],
