@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,9 +12,8 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from compass.codec import refine, search
-from compass.codec.encoder import LayerEncoder
+from compass.codec.encoder import LayerEncoder, quality_codes
 from compass.codec.metadata import to_boxes
-from compass.entropy import quality as quality_scale
 from compass.errors import InputError
 from compass.layered_file import LayeredFile
 from compass.model import store
@@ -96,19 +94,16 @@ def check_options(
     if sizes is None:
         layers = sizes_from_scales(whole, loaded.default_scales if scales is None else _numbers(scales, "scales"))
     else:
-        heights = list(accumulate((1 if height is None else height for _, height in sizes), max))
-        given = [least if height is None else height for (_, height), least in zip(sizes, heights, strict=True)]
-        layers = check_sizes([(width, height) for (width, _), height in zip(sizes, given, strict=True)], whole)
+        layers, least = [], 1  # heights that are not given are taken for the least that may follow
+        for width, height in sizes:
+            least = least if height is None else height
+            layers.append((width, least))
+        check_sizes(layers, whole)
     loaded.check_layers(len(layers))
     refine.steps(effort, 1.0)
     to_boxes(Metadata(), metadata)
     if quality is not None:
-        values = _qualities(quality, len(layers))
-        if len(values) != len(layers):
-            raise InputError(f"{len(values)} qualities were given for {len(layers)} layers")
-        for value in values:
-            loaded.check_quality(value)
-            quality_scale.to_code(value)
+        quality_codes(_qualities(quality, len(layers)), len(layers), loaded)
     search.check_targets(target_size, target_psnr)
 
 

@@ -115,11 +115,7 @@ class LayerEncoder:
 
         Raises InputError on a wrong number of qualities or one that the model cannot code at.
         """
-        if len(qualities) != len(self._sizes):
-            raise InputError(f"{len(qualities)} qualities were given for {len(self._sizes)} layers")
-        for quality in qualities:
-            self._model.check_quality(quality)
-        codes = [quality_scale.to_code(q) for q in qualities]
+        codes = quality_codes(qualities, len(self._sizes), self._model)
         pixels = [width * height for width, height in self._sizes]
         in_steps = [steps(self.effort, count / pixels[-1]) for count in pixels]
         advance = _Advance(sum(map(work, pixels, in_steps)), self._progress)
@@ -159,6 +155,15 @@ class LayerEncoder:
         if whole and layer.is_base:
             self._base = y
         return y
+
+
+def quality_codes(qualities: Sequence[float], layers: int, model: Model) -> list[int]:
+    """The codes of the qualities of all layers. Raises InputError on a wrong number or one that cannot be coded at."""
+    if len(qualities) != layers:
+        raise InputError(f"{len(qualities)} qualities were given for {layers} layers")
+    for quality in qualities:
+        model.check_quality(quality)
+    return [quality_scale.to_code(quality) for quality in qualities]
 
 
 class _Advance:
