@@ -393,12 +393,10 @@ def test_processes_end_with_the_first_one(tmp_path):
     )
     with subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
-        children = {int(program.stdout.readline()) for _ in range(2)}
+        for _ in range(2):
+            assert int(program.stdout.readline()) > 0
         program.kill()
-    deadline = time.monotonic() + 60
-    while any(os.path.exists(f"/proc/{child}") for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        assert program.stdout.read() == ""  # it is theirs, too: this ends when the last of them has
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -20,6 +21,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _AHEAD = 2  # items a process that wait in its pool
+_AGAIN = 1.0  # seconds until a process that does not end is told again
 _TRIES = 2  # of an item alone, before it is given up
 
 
@@ -113,15 +115,18 @@ def _or_end(work: Callable[[Item], Result], item: Item) -> Result:
 def _end_when_told() -> None:
     """Ctrl-C goes to all processes of a terminal; those of a pool wait for the first one to end them, or to be gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_cleanly()
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_cleanly()  # from here on something may be half-written
 
 
 def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
+    if parent is None:
+        return
+    parent.join()
+    while True:  # a signal that comes between two items the pool takes for an error of one of them
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(_AGAIN)
 
 
 def end_cleanly() -> None:
