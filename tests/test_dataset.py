@@ -329,11 +329,11 @@ def test_places_that_cannot_be_written(folder, options, tmp_path):
         run(folder, "memory://x", options, jobs=2)
 
 
-def test_the_settings_are_those_that_count(tiny_model_path):
-    model = {"model": str(tiny_model_path)}
-    plain = settings_of(model)
-    assert plain == settings_of(model | {"quality": 3.0, "scales": [1 / 4, 1 / 2, 1], "effort": 1, "sizes": None})
-    assert settings_of(model | {"sizes": [(80, None), (160, 120)]}).split()[-1] == "sizes=80x,160x120"
+def test_the_settings_are_those_that_count(tiny_model):
+    same = {"quality": 3.0, "scales": [1 / 4, 1 / 2, 1], "effort": 1, "sizes": None}
+    plain = settings_of({}, tiny_model)
+    assert plain == settings_of(same, tiny_model)
+    assert settings_of({"sizes": [(80, None), (160, 120)]}, tiny_model).split()[-1] == "sizes=80x,160x120"
 
 
 def test_the_command(folder, tiny_model_path, tmp_path):

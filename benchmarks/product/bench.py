@@ -37,7 +37,7 @@ PEERS: dict[str, dict[str, Any]] = {
 }
 
 
-# Programs that decode a file IN to an image OUT.png.
+# Programs that decode a file IN to an image, OUT.png or OUT.ppm.
 DECODERS = {
     "AVIF": "avifdec --jobs 1 IN OUT.png",
     "WebP": "dwebp -quiet IN -o OUT.png",
@@ -179,8 +179,8 @@ def time_program(codec: str, data: bytes) -> float | None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / f"in.{SUFFIXES[codec]}"
         source.write_bytes(data)
-        words = DECODERS[codec].split()
-        command = [word.replace("OUT", f"{folder}/out").replace("IN", str(source)) for word in words]
+        names = {"IN": str(source), "OUT.png": f"{folder}/out.png", "OUT.ppm": f"{folder}/out.ppm"}
+        command = [names.get(word, word) for word in DECODERS[codec].split()]
         if shutil.which(command[0]) is None:
             return None
         used = [run_process(command)[1] for _ in range(5)]

@@ -33,6 +33,7 @@ import compass
 from compass.evaluation.document import Section, Table, Text, to_markdown
 from compass.evaluation.records import command_line
 from compass.files import write_bytes
+from compass.processes import processors
 from options import RESULTS, ROOT
 
 PLACE = ROOT / "build" / "machines"
@@ -83,7 +84,7 @@ def main() -> None:
         here = Machine("this one", [sys.executable])
         reference = probe(here, folder)
         chosen = [m for m in machines(said) if any(part in m.name for part in options.only or [m.name])]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # of processes of one thread each
+        with ThreadPoolExecutor(processors()) as pool:  # of processes of one thread each
             rows = list(pool.map(lambda machine: compared(machine, here, reference, folder), chosen))
     head = ["machine", "Python", "numpy", "ONNX Runtime", "entropy coder"]
     head += [

@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 import compass
+from compass.entropy.latent import hyper_size, latent_size
 from compass.evaluation.records import command_line, write_record
 from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import Codec, CompassNet, quantise_image
@@ -81,8 +82,8 @@ def decode_directly(net: CompassNet, height: int, width: int) -> Tensor:
 
 def synthesised(codec: Codec, size: tuple[int, int]) -> Tensor:
     assert isinstance(codec, HyperpriorCodec)
-    y = torch.zeros(1, codec.latent_channels, -(-size[0] // 16), -(-size[1] // 16))
-    z = torch.zeros(1, codec.hyper_channels, -(-y.shape[2] // 4), -(-y.shape[3] // 4))
+    y = torch.zeros(1, codec.latent_channels, *map(latent_size, size))
+    z = torch.zeros(1, codec.hyper_channels, *map(hyper_size, y.shape[2:]))
     _, _, means = codec.gaussian(y, z, 0.0)
     image: Tensor = codec.g_s(means)
     return image[:, :, : size[0], : size[1]]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from compass.evaluation.evaluate import image_paths
-from compass.nets.layered import CompassNet
+from compass.nets.layered import CompassNet, LayerOutput
 from compass.picture.files import read_image
 from compass.training.run import build, load_parts
 from compass.training.stages import balanced, lambdas, reduce
@@ -59,13 +59,18 @@ def middle(path: Path) -> Tensor:
     return torch.from_numpy(np.array(image.crop((x, y, x + width, y + height)))).permute(2, 0, 1)[None] / 255.0
 
 
-def cost(net: CompassNet, image: Tensor, ratios: list[float], quality: float) -> float:
-    """All bits of a chain and the distortion of its last layer."""
+def coded(net: CompassNet, image: Tensor, ratios: list[float], quality: float) -> tuple[list[LayerOutput], Tensor]:
+    """The layers of a chain, and the bits of all of them per pixel of the image [1]."""
     height, width = image.shape[2:]
     pyramid = [reduce(image, (max(1, round(height / r)), max(1, round(width / r)))) for r in ratios]
+    layers = net(pyramid, [torch.full((1,), quality)] * len(pyramid))
+    return layers, torch.stack([layer.bits_y + layer.bits_z for layer in layers]).sum(0) / (height * width)
+
+
+def cost(net: CompassNet, image: Tensor, ratios: list[float], quality: float) -> float:
+    """All bits of a chain and the distortion of its last layer."""
+    layers, bpp = coded(net, image, ratios, quality)
     qualities = torch.full((1,), quality)
-    layers = net(pyramid, [qualities] * len(pyramid))
-    bpp = sum(layer.bits_y + layer.bits_z for layer in layers) / (height * width)
     mse = ((layers[-1].image.clamp(0, 1) - image) ** 2).mean()
     return float(balanced(bpp + lambdas(qualities) * 255**2 * mse, qualities))
 

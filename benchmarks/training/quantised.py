@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from chains import middle
+from chains import coded, middle
 from compass.evaluation.bdrate import bd_rate
 from compass.evaluation.evaluate import image_paths
 from compass.nets.functional import round_ste
-from compass.nets.layered import CompassNet
+from compass.nets.layered import CompassNet, quantise_image
 from compass.training.data import Crops, read_images
 from compass.training.rng import StepRNG
 from compass.training.run import build, load_parts
-from compass.training.stages import BaseStage, EnhancementStage, reduce
+from compass.training.stages import BaseStage, EnhancementStage, psnr
 
 QUALITIES = (1.0, 2.0, 3.0, 4.0)
 LEVELS = 127  # of either sign
@@ -131,12 +131,8 @@ def points(net: CompassNet, images: list[Tensor]) -> dict[str, list[tuple[float,
 
 
 def measured(net: CompassNet, image: Tensor, ratios: list[float], quality: float) -> tuple[float, float]:
-    height, width = image.shape[2:]
-    pyramid = [reduce(image, (max(1, round(height / r)), max(1, round(width / r)))) for r in ratios]
-    layers = net(pyramid, [torch.full((1,), quality)] * len(pyramid))
-    bits = float(sum(layer.bits_y + layer.bits_z for layer in layers))
-    pixels = (layers[-1].image * 255).round().clamp(0, 255)
-    return bits / (height * width), float(-10 * torch.log10(((pixels / 255 - image) ** 2).mean()))
+    layers, bpp = coded(net, image, ratios, quality)
+    return float(bpp), float(psnr(((quantise_image(layers[-1].image) - image) ** 2).mean()))
 
 
 def report(

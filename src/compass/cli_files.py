@@ -36,7 +36,7 @@ Jobs = Annotated[
     int, typer.Option("-j", "--jobs", min=1, help="With --out-dir: so many files at once, each on one thread.")
 ]
 HINT = "install it with `compass models add`, or name its file with --model"
-CLEAR_LINE = "\r\x1b[K"
+_CLEAR_LINE = "\r\x1b[K"
 Work = Callable[[Path, Path], None]
 
 
@@ -116,7 +116,7 @@ def run(work: Work, planned: Plan, jobs: int, force: bool) -> None:
 
 def say(text: str) -> None:
     """A sentence on standard error, in place of a bar that stands there."""
-    typer.echo(f"{CLEAR_LINE if sys.stderr.isatty() else ''}compass: {text}", err=True)
+    typer.echo(f"{_CLEAR_LINE if sys.stderr.isatty() else ''}compass: {text}", err=True)
 
 
 @contextlib.contextmanager

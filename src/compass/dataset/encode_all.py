@@ -19,6 +19,7 @@ from compass.dataset.place import Place
 from compass.dataset.task import Pair, Task, file_name
 from compass.errors import InputError
 from compass.model import store
+from compass.model.model import Model
 from compass.picture.files import readable_suffixes
 from compass.processes import in_processes
 
@@ -73,7 +74,7 @@ def encode_all(
         options["model"] = os.path.abspath(options["model"])
     model = store.load(options.get("model"), threads=1)
     pairs = _pairs(from_place, keep_suffix)
-    task = Task(from_place, to_place, options, settings_of(options), model.hash, max_pixels)
+    task = Task(from_place, to_place, options, settings_of(options, model), model.hash.hex(), max_pixels)
     manifest = Manifest(to_place)
     before = dict(manifest.records)
     if left := len(before.keys() - {pair.image.name for pair in pairs}):
@@ -95,9 +96,8 @@ def encode_all(
     return Summary(len(todo) - failed, len(pairs) - len(todo), failed, total)
 
 
-def settings_of(options: dict[str, Any]) -> str:
+def settings_of(options: dict[str, Any], model: Model) -> str:
     """What the files depend on besides the images, for people and for comparing."""
-    model = store.load(options.get("model"), threads=1)
     chosen = {"effort": 1, "metadata": "auto"} | {key: value for key, value in options.items() if value is not None}
     if not chosen.keys() & {"quality", "target_size", "target_psnr"}:
         chosen["quality"] = model.default_quality

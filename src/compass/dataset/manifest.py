@@ -52,17 +52,20 @@ class Manifest:
 
     def _read_all(self) -> None:
         """What is newer counts: parts after the whole, and among them by the time in their names."""
-        names = [entry.name for entry in self._place.entries({".jsonl"}) if "/" not in entry.name]
+        names = self._names()
         self._parts = [name for name in names if name.startswith(_PART)]
         for name in [name for name in names if name == NAME] + self._parts:
             for record in self._read(name):
                 self.records[record.source] = record
 
+    def _names(self) -> list[str]:
+        return [entry.name for entry in self._place.entries({".jsonl"}, deep=False)]
+
     def _read(self, name: str) -> list[Record]:
         try:
             data = self._place.read(name)
         except InputError:
-            if name not in {entry.name for entry in self._place.entries({".jsonl"})}:
+            if name not in self._names():
                 return []  # another run has joined it to the whole
             raise
         try:
@@ -89,10 +92,8 @@ class Manifest:
     def _write_whole(self, writer: _Writer) -> None:
         writer.flush()
         self._read_all()  # with what other runs have written meanwhile
-        owners = {record.file: record.source for record in writer.records}
-        self.records = {
-            source: record for source, record in self.records.items() if owners.get(record.file, source) == source
-        }
+        made = writer.sources
+        self.records = {s: record for s, record in self.records.items() if made.get(record.file, s) == s}
         lines = [_line(self.records[source]) for source in sorted(self.records)]
         self._place.write(NAME, "".join(lines).encode())
         for name in self._parts:
@@ -104,12 +105,12 @@ class _Writer:
 
     def __init__(self, place: Place) -> None:
         self._place, self._run = place, uuid.uuid4().hex[:8]
-        self.records: list[Record] = []
+        self.sources: dict[str, str] = {}  # of which each file is made
         self._unwritten: list[Record] = []
         self._written_at = time.monotonic()
 
     def add(self, record: Record) -> None:
-        self.records.append(record)
+        self.sources[record.file] = record.source
         self._unwritten.append(record)
         if time.monotonic() - self._written_at > _SECONDS:
             self.flush()

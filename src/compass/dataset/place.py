@@ -73,8 +73,8 @@ class Place:
             raise InputError(f"{self.url} is not a folder")
         return False
 
-    def entries(self, suffixes: Collection[str]) -> list[Entry]:
-        """Files with these extensions, in it and in all folders of it, by name; not those whose names begin with a dot.
+    def entries(self, suffixes: Collection[str], deep: bool = True) -> list[Entry]:
+        """Files with these extensions, by name, of all folders in it too if `deep`; not names that begin with a dot.
 
         On this machine links are followed. A folder that is not there has none. Raises InputError if it, or a folder
         in it, cannot be read.
@@ -84,9 +84,9 @@ class Place:
         file_system, root = self._root
         try:
             if isinstance(file_system, LocalFileSystem):
-                return sorted(_local_entries(root, suffixes))
+                return sorted(_local_entries(root, suffixes, deep))
             file_system.invalidate_cache()
-            found = file_system.find(root, detail=True)
+            found = file_system.find(root, maxdepth=None if deep else 1, detail=True)
         except Exception as error:
             raise InputError(f"{getattr(error, 'filename', None) or self.url} cannot be read: {_said(error)}") from None
         entries = []
@@ -136,7 +136,7 @@ class Place:
             raise InputError(f"{self.url}: {name} cannot be removed: {_said(error)}") from None
 
 
-def _local_entries(root: str, suffixes: Collection[str]) -> Iterator[Entry]:
+def _local_entries(root: str, suffixes: Collection[str], deep: bool) -> Iterator[Entry]:
     """Regular files, and links to them; raises OSError of a folder that cannot be listed."""
 
     def fail(error: OSError) -> None:
@@ -149,7 +149,7 @@ def _local_entries(root: str, suffixes: Collection[str]) -> Iterator[Entry]:
             folders.clear()
             continue
         seen.add((here.st_dev, here.st_ino))
-        folders.sort()
+        folders[:] = sorted(folders) if deep else []
         for file in names:
             path = os.path.join(folder, file)
             name = os.path.relpath(path, root).replace(os.sep, "/")

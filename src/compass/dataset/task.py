@@ -16,7 +16,6 @@ from compass import api
 from compass.dataset.manifest import Record
 from compass.dataset.place import Entry, Place
 from compass.errors import CompassError, ModelError
-from compass.model import store
 from compass.picture.fidelity import psnr
 from compass.picture.files import image_of_bytes, limit_pixels
 from compass.picture.pyramid import targets
@@ -39,7 +38,7 @@ class Task:
     target: Place
     options: dict[str, Any]  # of compass.encode, but for the image and threads
     settings: str  # that the manifest is to say
-    model_hash: bytes  # of the model that the options name where they were given
+    model_hash: str  # of the model that the options name where they were given
     max_pixels: int | None = None
 
     def __call__(self, pair: Pair) -> Record:
@@ -71,15 +70,14 @@ class Task:
         return replace(self.blank(pair), error="its process was killed each time")
 
     def _done(self, pair: Pair) -> Record:
-        if store.load(self.options.get("model"), threads=1).hash != self.model_hash:
-            raise ModelError(
-                f"the model of this machine is not {self.model_hash.hex()}: install the same package on all"
-            )
         original = self.source.read(pair.image.name)
         image = image_of_bytes(original, pair.image.name)
         data = api.encode(image, threads=1, **self.options)
         with api.open(data, model=self.options.get("model"), threads=1) as opened:
-            layers = opened.info()["layers"]
+            info = opened.info()
+            if info["model"]["hash"] != self.model_hash:
+                raise ModelError(f"the model of this machine is not {self.model_hash}: install the same package on all")
+            layers = info["layers"]
             sizes = [(row["width"], row["height"]) for row in layers]
             decoded = [_pixels(opened.decode(k)) for k in range(len(sizes))]
         fidelities = [psnr(a, b.pixels) for a, b in zip(decoded, targets(image, sizes), strict=True)]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from compass.entropy.latent import hyper_size, latent_size
 from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import Codec, CompassNet
 from compass.nets.predictor import SeparablePredictor
@@ -32,10 +33,10 @@ def _elementwise(*_: Any, out_shape: Any, **__: Any) -> int:
 
 def decode_macs(codec: Codec, height: int, width: int) -> int:
     """g_s, and of a hyperprior codec h_s and the context, for an image of this size."""
-    y = torch.zeros(1, codec.latent_channels, -(-height // 16), -(-width // 16))
+    y = torch.zeros(1, codec.latent_channels, latent_size(height), latent_size(width))
     macs = count_macs(lambda: codec.g_s(y, *_context(codec, height, width)))
     if isinstance(codec, HyperpriorCodec):
-        z = torch.zeros(1, codec.hyper_channels, -(-y.shape[2] // 4), -(-y.shape[3] // 4))
+        z = torch.zeros(1, codec.hyper_channels, *map(hyper_size, y.shape[2:]))
         macs += count_macs(lambda: codec.gaussian(torch.zeros_like(y), z, 0.0))
     return macs
 
