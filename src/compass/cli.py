@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from compass import cli_bench, cli_dataset, cli_extras, cli_models, cli_serve
-from compass.cli_files import HINT, Files, Jobs, OutDir, named, plan, progress_bar, run
+from compass.attempt import HINT, NO_MEMORY
+from compass.cli_files import Files, Jobs, OutDir, named, plan, progress_bar, run
 from compass.cli_options import (
     Effort,
     Force,
@@ -285,7 +286,7 @@ def main() -> None:
         typer.echo(f"compass: {error.strerror or error}", err=True)
         sys.exit(1)
     except MemoryError:
-        typer.echo("compass: there is not enough memory for an image of this size", err=True)
+        typer.echo(f"compass: {NO_MEMORY}", err=True)
         sys.exit(1)
 
 

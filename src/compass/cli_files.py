@@ -14,8 +14,9 @@ from typing import Annotated
 
 import typer
 
+from compass.attempt import attempt
 from compass.cli_options import check_target, path_of
-from compass.errors import CompassError, InputError, ModelNotFoundError
+from compass.errors import CompassError, InputError
 from compass.files import STANDARD
 
 Files = Annotated[
@@ -35,7 +36,6 @@ OutDir = Annotated[
 Jobs = Annotated[
     int, typer.Option("-j", "--jobs", min=1, help="With --out-dir: so many files at once, each on one thread.")
 ]
-HINT = "install it with `compass models add`, or name its file with --model"
 _CLEAR_LINE = "\r\x1b[K"
 Work = Callable[[Path, Path], None]
 
@@ -156,36 +156,19 @@ class _Said:
 def _attempt(work: Work, force: bool, pair: tuple[Path, Path]) -> _Said:
     if not force and os.path.exists(pair[1]):  # its process was killed when all was done
         return _Said([], False)
-    texts: list[str] = []
-    failed = False
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            work(*pair)
-        except MemoryError:
-            texts.append("there is not enough memory for an image of this size")
-            failed = True
-        except ModelNotFoundError as error:
-            texts.append(f"{error}: {HINT}")
-            failed = True
-        except CompassError as error:
-            texts.append(str(error))
-            failed = True
-        except Exception as error:  # one file does not stop the others, whatever is wrong with it
-            texts.append(f"it cannot be worked on: {type(error).__name__}: {error}")
-            failed = True
-    said = [str(warning.message) for warning in caught if warning.category is not DeprecationWarning] + texts
-    return _Said([_with_name(text, *pair) for text in said], failed)
+    done = attempt(partial(work, *pair))
+    texts = done.warnings + ([] if done.error is None else [done.error])
+    return _Said([_with_name(text, *pair) for text in texts], done.error is not None)
 
 
 def _results(
-    attempt: Callable[[tuple[Path, Path]], _Said], pairs: Sequence[tuple[Path, Path]], jobs: int
+    work: Callable[[tuple[Path, Path]], _Said], pairs: Sequence[tuple[Path, Path]], jobs: int
 ) -> Iterator[_Said]:
     if jobs == 1:
-        return map(attempt, pairs)
+        return map(work, pairs)
     from compass.processes import in_processes
 
-    return in_processes(attempt, _killed, pairs, jobs)
+    return in_processes(work, _killed, pairs, jobs)
 
 
 def _killed(pair: tuple[Path, Path]) -> _Said:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import posixpath
-import warnings
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -13,9 +12,10 @@ import numpy as np
 from PIL import Image
 
 from compass import api
+from compass.attempt import attempt
 from compass.dataset.manifest import Record
 from compass.dataset.place import Entry, Place
-from compass.errors import CompassError, ModelError
+from compass.errors import ModelError
 from compass.picture.fidelity import psnr
 from compass.picture.files import image_of_bytes, limit_pixels
 from compass.picture.pyramid import targets
@@ -44,22 +44,11 @@ class Task:
     def __call__(self, pair: Pair) -> Record:
         """Whatever is wrong with the image is said in the record."""
         limit = Image.MAX_IMAGE_PIXELS
-        record = self.blank(pair)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            limit_pixels(self.max_pixels)
-            try:
-                record = self._done(pair)
-            except MemoryError:
-                record = replace(record, error="there is not enough memory for an image of this size")
-            except CompassError as error:
-                record = replace(record, error=str(error))
-            except Exception as error:  # one image does not stop the others
-                record = replace(record, error=f"it cannot be worked on: {type(error).__name__}: {error}")
-            finally:
-                Image.MAX_IMAGE_PIXELS = limit
-        said = [str(warning.message) for warning in caught if warning.category is not DeprecationWarning]
-        return replace(record, warnings=said)
+        try:
+            done = attempt(lambda: self._done(pair))
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+        return replace(done.result or self.blank(pair), error=done.error, warnings=done.warnings)
 
     def blank(self, pair: Pair) -> Record:
         """The record of an image of which there is no file yet."""
@@ -70,6 +59,7 @@ class Task:
         return replace(self.blank(pair), error="its process was killed each time")
 
     def _done(self, pair: Pair) -> Record:
+        limit_pixels(self.max_pixels)
         original = self.source.read(pair.image.name)
         image = image_of_bytes(original, pair.image.name)
         data = api.encode(image, threads=1, **self.options)
