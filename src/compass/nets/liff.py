@@ -73,6 +73,15 @@ def unfold_features(encoder: nn.Module, x: Tensor) -> Tensor:
     return u.reshape(x.shape[0], -1, x.shape[2], x.shape[3])
 
 
+def at_neighbourhoods(features: Tensor, weight: Tensor) -> Tensor:
+    """Products of weights [N, 9F] and unfolded 3x3 neighbourhoods of features [B, F, h, w]: [B, h, w, N].
+
+    Positions are copied in one piece from here on, as what belongs to one of them lies together.
+    """
+    kernels = weight.reshape(len(weight), features.shape[1], 3, 3)
+    return F.conv2d(features, kernels, padding=1).permute(0, 2, 3, 1).contiguous()
+
+
 def cell_size(rows: AxisTensors, columns: AxisTensors) -> Tensor:
     """[2]: height and width of a high-resolution pixel, in low-resolution pixels, doubled (the scale token)."""
     return torch.cat((2.0 * torch.exp(-rows.log_ratio), 2.0 * torch.exp(-columns.log_ratio)))
@@ -103,24 +112,19 @@ class LIFF(nn.Module):
 
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
-        u = unfold_features(self.encoder, x)
-        first, last = self.first, self.last
-        unfolded, hidden_width = u.shape[1], last.in_features
-        content = F.conv2d(u, first.weight[:, :unfolded, None, None])  # [B, hidden, h, w]
-        w = last.weight.reshape(unfolded, 3, hidden_width).permute(1, 2, 0).reshape(3 * hidden_width, unfolded)
-        q = F.conv2d(u, w[:, :, None, None])  # [B, 3 hidden, h, w]
-        bias = F.conv2d(u, last.bias.reshape(unfolded, 3).T[:, :, None, None])  # [B, 3, h, w]
-
-        local = self.position(rows, columns) @ first.weight[:, unfolded:].T + first.bias  # [H, W, hidden]
-        hidden = self._nearest(content, rows, columns) + local.permute(2, 0, 1)
+        unfolded, hidden_width = self.first.in_features - 4, self.last.in_features
+        filters = self.last.weight.reshape(unfolded, 3, hidden_width).permute(1, 2, 0).reshape(-1, unfolded)
+        bias = self.last.bias.reshape(unfolded, 3).T
+        weight = torch.cat((self.first.weight[:, :unfolded], filters, bias))
+        made = at_neighbourhoods(self.encoder(2.0 * x - 1.0), weight)  # [B, h, w, 4 hidden + 3]
+        made = made.index_select(1, rows.nearest).index_select(2, columns.nearest)
+        content, q, offset = made[..., :hidden_width], made[..., hidden_width:-3], made[..., -3:]
+        hidden = content + (self.position(rows, columns) @ self.first.weight[:, unfolded:].T + self.first.bias)
         for layer in self.middle:
-            assert isinstance(layer, nn.Linear)
-            hidden = F.relu(hidden)
-            hidden = F.conv2d(hidden, layer.weight[:, :, None, None], layer.bias)
+            hidden = layer(F.relu(hidden))
         hidden = F.relu(hidden)
-        q = self._nearest(q, rows, columns)
-        parts = [(hidden * part).sum(dim=1, keepdim=True) for part in q.chunk(3, dim=1)]
-        return torch.cat(parts, dim=1) + self._nearest(bias, rows, columns)
+        q = q.reshape(*q.shape[:3], 3, hidden_width)
+        return ((hidden[..., None, :] * q).sum(dim=4) + offset).permute(0, 3, 1, 2)
 
     def forward_direct(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """Compute `forward` by the definition, one filter of 9F x 3 per pixel: slow, for tests and cost tables."""

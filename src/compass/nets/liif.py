@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compass.nets.liff import PAPER_WIDTHS, RDN, Widths, cell_size, unfold_features
+from compass.nets.liff import PAPER_WIDTHS, RDN, Widths, at_neighbourhoods, cell_size
 from compass.nets.predictor import AxisTensors
 
 
@@ -28,9 +28,8 @@ class LIIF(nn.Module):
 
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
-        u = unfold_features(self.encoder, x)
-        unfolded = u.shape[1]
-        content = F.conv2d(u, self.first.weight[:, :unfolded, None, None])
+        unfolded = self.first.in_features - 4
+        content = at_neighbourhoods(self.encoder(2.0 * x - 1.0), self.first.weight[:, :unfolded])
         cell = cell_size(rows, columns)
         total = torch.zeros((), dtype=x.dtype, device=x.device)
         for row_index, row_offset, row_weight in surrounding(rows):
@@ -38,13 +37,12 @@ class LIIF(nn.Module):
                 h, w = row_index.shape[0], column_index.shape[0]
                 place = torch.stack((row_offset[:, None].expand(h, w), column_offset[None, :].expand(h, w)), dim=-1)
                 local = torch.cat((2.0 * place, cell.expand(h, w, 2)), dim=-1)
-                hidden = content.index_select(2, row_index).index_select(3, column_index)
-                hidden = hidden + (local @ self.first.weight[:, unfolded:].T + self.first.bias).permute(2, 0, 1)
+                hidden = content.index_select(1, row_index).index_select(2, column_index)
+                hidden = hidden + (local @ self.first.weight[:, unfolded:].T + self.first.bias)
                 for layer in (*self.middle, self.last):
-                    assert isinstance(layer, nn.Linear)
-                    hidden = F.conv2d(F.relu(hidden), layer.weight[:, :, None, None], layer.bias)
-                total = total + hidden * row_weight[:, None] * column_weight
-        return total
+                    hidden = layer(F.relu(hidden))
+                total = total + hidden * (row_weight[:, None] * column_weight)[..., None]
+        return total.permute(0, 3, 1, 2)
 
 
 def surrounding(axis: AxisTensors) -> list[tuple[Tensor, Tensor, Tensor]]:

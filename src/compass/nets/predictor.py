@@ -85,14 +85,27 @@ class SeparablePredictor(nn.Module):
 
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
-        rank, (h, w) = self.rank, x.shape[2:]
-        k = self.coefficients(x).float().reshape(-1, rank, rank * 3, h, w).transpose(1, 2)
-        row_filters, column_filters = self._filters(rows, h), self._filters(columns, w)
-        with torch.autocast(x.device.type, enabled=False):  # the decoder's products are in fp32
-            k = row_filters.flatten(1) @ k.reshape(-1, rank * 3, rank * h, w)  # summed over t and i
-            k = k.reshape(-1, rank, 3, k.shape[2], w).permute(0, 2, 3, 1, 4).flatten(3)  # [B, 3, H, rank * w]
-            correction = k @ column_filters.flatten(1).T
-            return _cubic_matrix(rows, h) @ x.float() @ _cubic_matrix(columns, w).T + correction
+        h, w = x.shape[2:]
+        correction = self._correction(x, self._filters(rows, h), self._filters(columns, w))
+        with torch.autocast(x.device.type, enabled=False):
+            return _cubic_matrix(rows, h) @ x.float() @ _cubic_matrix(columns, w).T + correction.float()
+
+    def _correction(self, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """The second term, [B, 3, H, W], of filters [H, rank, h] and [W, rank, w].
+
+        K is made in an order in which the sum over its rows is one product, with no copy of what is the most of all
+        work: channels of `leave` by j, colour, column of a 2x2 cell, i, row of the cell.
+        """
+        rank, features = self.rank, self.features(x)
+        batch, _, h, w = features.shape
+        made = torch.arange(self.leave.out_channels, device=x.device).reshape(rank, rank, 3, 2, 2)  # i, j, colour, cell
+        order = made.permute(1, 2, 4, 0, 3).flatten()
+        assert self.leave.bias is not None
+        k = F.conv2d(features, self.leave.weight[order], self.leave.bias[order])
+        k = k.reshape(-1, rank * 2 * h, w).transpose(0, 1).flatten(1)
+        k = _by_cells(rows, h) @ k  # summed over t and i
+        k = k.reshape(-1, batch, rank, 3, 2, w).permute(1, 3, 0, 2, 4, 5).flatten(3)  # [B, 3, H, rank * 2 * w]
+        return k @ _by_cells(columns, w).T
 
     def coefficients(self, x: Tensor) -> Tensor:
         """K of x [B, 3, h, w]: [B, rank * rank * 3, h, w], i first, then j, then the colour."""
@@ -100,7 +113,11 @@ class SeparablePredictor(nn.Module):
 
     def packed_coefficients(self, x: Tensor) -> Tensor:
         """The same before a pixel shuffle: [B, rank * rank * 3 * 4, ceil(h / 2), ceil(w / 2)]."""
-        return self.leave(self.blocks(self.enter(self.unshuffle(pad_to_multiple(x, 2) - 0.5))))
+        return self.leave(self.features(x))
+
+    def features(self, x: Tensor) -> Tensor:
+        """What K is a linear view of: [B, channels, ceil(h / 2), ceil(w / 2)]."""
+        return self.blocks(self.enter(self.unshuffle(pad_to_multiple(x, 2) - 0.5)))
 
     def position_taps(self, phase: Tensor, log_ratio: Tensor) -> Tensor:
         """a of phases [n]: [n, 3 * rank], t first."""
@@ -113,6 +130,13 @@ class SeparablePredictor(nn.Module):
         seen = (axis.nearest[:, None] + shifts).clamp(0, size - 1)  # [out, 3]
         with torch.autocast(taps.device.type, enabled=False):
             return torch.einsum("yti,ytn->yin", taps, F.one_hot(seen, size).float())
+
+
+def _by_cells(filters: Tensor, cells: int) -> Tensor:
+    """Filters [out, rank, size] as [out, rank * 2 * cells]: by rank, position within a cell of two, and cell."""
+    out, rank, size = filters.shape
+    padded = F.pad(filters, (0, 2 * cells - size)).reshape(out, rank, cells, 2)
+    return padded.transpose(2, 3).flatten(1)
 
 
 def _cubic_matrix(axis: AxisTensors, size: int) -> Tensor:

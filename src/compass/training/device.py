@@ -14,6 +14,7 @@ from compass.errors import InputError
 from compass.training.rng import Share
 
 PRECISIONS = ("fp32", "bf16")
+_KERNELS = 8192  # that are kept for their shapes: layers of random sizes have more than the 1,024 of the default
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's mallopt
 
 
@@ -71,6 +72,7 @@ def open_device(precision: str | None, threads: int, compile: bool = False) -> T
     """
     torch.set_num_threads(threads)
     keep_freed_memory()
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_KERNELS))  # read when the first kernel is made
     count = int(os.environ.get("WORLD_SIZE", "1"))
     device = torch.device("cpu")
     if torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import numpy as np
@@ -20,6 +21,7 @@ from compass.training.rng import StepRNG
 Metrics = dict[str, float]
 Figures = dict[str, Tensor]  # of one step, still on the device
 _REFERENCE_LAMBDA = 0.0067
+_MAX_RATIO = 4.0  # of two layers of a training sample
 _VALIDATED = (1.0, 2.0, 3.0, 4.0)  # qualities: the lambdas of the paper
 
 
@@ -239,15 +241,20 @@ def _dyadic(x: Tensor) -> list[Tensor]:
 
 def draw_ratio(rng: np.random.Generator) -> float:
     """Ratio of two layers: dense between 1 and 2, reaching 4."""
-    return float(rng.uniform(1.0, 2.0) if rng.random() < 0.75 else rng.uniform(2.0, 4.0))
+    return float(rng.uniform(1.0, 2.0) if rng.random() < 0.75 else rng.uniform(2.0, _MAX_RATIO))
 
 
 def draw_sides(crop: int, rng: np.random.Generator) -> list[int]:
     """Sides of the layers below a crop, ascending: one or two enhancement layers over a base."""
-    sides = [max(8, round(crop / draw_ratio(rng)))]
+    sides = [_lower_side(crop, rng)]
     if rng.random() < 0.5:
-        sides.append(max(8, round(sides[0] / draw_ratio(rng))))
+        sides.append(_lower_side(sides[0], rng))
     return sides[::-1]
+
+
+def _lower_side(side: int, rng: np.random.Generator) -> int:
+    """Of the layer below: in steps of 8, since libraries prepare their kernels anew for each shape that they meet."""
+    return min(side, 8 * max(round(side / draw_ratio(rng) / 8), math.ceil(side / _MAX_RATIO / 8)))
 
 
 def reduce(x: Tensor, size: tuple[int, int]) -> Tensor:
