@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 
 from compass.nets.compressai import load_compressai
 from compass.nets.factorized_codec import FactorizedCodec
+from compass.nets.fast import GatedSiLU
 from compass.nets.gdn import GDN
 from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import CompassNet
@@ -220,6 +222,35 @@ def test_gdn_in_training_is_gdn(inverse):
     ):
         assert torch.allclose(a, b)
     assert torch.autograd.gradcheck(gdn, x)
+
+
+def test_gated_silu_in_training_is_its_definition():
+    x = torch.randn(40, dtype=torch.float64, requires_grad=True)
+    gated = GatedSiLU()
+    assert torch.allclose(gated(x), x * torch.sigmoid(4 * x))
+    with torch.no_grad():
+        assert torch.allclose(gated(x), x * torch.sigmoid(4 * x))
+    assert torch.autograd.gradcheck(gated, x)
+
+
+@pytest.mark.parametrize("size", [(11, 14), (8, 9)])
+def test_a_separable_correction_is_its_definition(size):
+    """The sum over nearest pixels and ranks, written out for one output position after another."""
+    torch.manual_seed(0)
+    predictor, (h, w), (height, width) = SeparablePredictor(rank=2), size, (17, 21)
+    torch.nn.init.normal_(predictor.leave.weight)
+    x = torch.rand(1, 3, h, w)
+    rows, columns = axis_tensors(h, height), axis_tensors(w, width)
+    k = predictor.coefficients(x)[0].reshape(2, 2, 3, h, w)
+    taps = [predictor.position_taps(axis.phase, axis.log_ratio).reshape(-1, 3, 2) for axis in (rows, columns)]
+    found = predictor(x, rows, columns) - BicubicPredictor()(x, rows, columns)
+    for y, column in ((0, 0), (16, 20), (9, 4), (3, 17)):
+        expected = torch.zeros(3)
+        for t, u, i, j in itertools.product(range(3), range(3), range(2), range(2)):
+            row = min(max(int(rows.nearest[y]) + t - 1, 0), h - 1)
+            at = min(max(int(columns.nearest[column]) + u - 1, 0), w - 1)
+            expected += taps[0][y, t, i] * taps[1][column, u, j] * k[i, j, :, row, at]
+        assert torch.allclose(found[0, :, y, column], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("make", [SeparablePredictor, BicubicPredictor])
