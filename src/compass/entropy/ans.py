@@ -59,12 +59,14 @@ class Encoder:
         """The coded bytes. Raises InputError on a value of 2^20 or more in magnitude."""
         coder = _coder()
         for values, table in reversed(self._groups):  # int64: the magnitude of the smallest int32 is not one
+            symbols = values + table.reach
             inside = np.abs(values) <= table.reach
-            classes, rest = _split_escapes(values[~inside], table.reach)
-            for c in range(_CLASSES - 1, 0, -1):
-                _push(coder, rest[classes == c], _uniform(1 << c))
-            _push(coder, classes, _uniform(_CLASSES))
-            symbols = np.where(inside, values + table.reach, 2 * table.reach + 1)
+            if not inside.all():
+                classes, rest = _split_escapes(values[~inside], table.reach)
+                for c in reversed(_with_bits(classes)):
+                    _push(coder, rest[classes == c], _uniform(1 << c))
+                _push(coder, classes, _uniform(_CLASSES))
+                symbols[~inside] = 2 * table.reach + 1
             _push(coder, symbols, _model_of(table))
         return coder.get_compressed().astype("<u4").tobytes().rstrip(b"\0")
 
@@ -89,10 +91,9 @@ class Decoder:
             escaped = np.flatnonzero(symbols == 2 * table.reach + 1)
             classes = self._coder.decode(_uniform(_CLASSES), escaped.size)
             rest = np.zeros(escaped.size, np.int64)
-            for c in range(1, _CLASSES):
+            for c in _with_bits(classes):
                 chosen = np.flatnonzero(classes == c)
-                if chosen.size:
-                    rest[chosen] = self._coder.decode(_uniform(1 << c), chosen.size)
+                rest[chosen] = self._coder.decode(_uniform(1 << c), chosen.size)
             folded = (np.int64(1) << classes.astype(np.int64)) - 1 + rest
             magnitude = table.reach + 1 + (folded >> 1)
             values[escaped] = np.where(folded & 1, -magnitude, magnitude)
@@ -124,9 +125,13 @@ def _coder(words: NDArray[np.uint32] | None = None) -> Any:
     return make() if words is None else make(words)
 
 
+def _with_bits(classes: _Symbols) -> list[int]:
+    """The classes among these that have bits to code, ascending: each once."""
+    return [c for c in np.unique(classes).tolist() if c > 0]
+
+
 def _push(coder: Any, symbols: NDArray[np.integer], model: object) -> None:
-    if symbols.size:
-        coder.encode_reverse(np.ascontiguousarray(symbols, dtype=np.int32), model)
+    coder.encode_reverse(np.ascontiguousarray(symbols, dtype=np.int32), model)
 
 
 def _model_of(table: FrequencyTable) -> object:
