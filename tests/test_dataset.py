@@ -18,7 +18,7 @@ from PIL import Image
 import compass as package
 from compass.api import check_options
 from compass.dataset.encode_all import Workers, encode_all, settings_of
-from compass.dataset.manifest import BEGUN, NAME, Manifest
+from compass.dataset.manifest import NAME, NOT_YET, Manifest
 from compass.dataset.place import Place
 from compass.errors import CompassError, InputError
 from compass.picture.fidelity import psnr
@@ -177,7 +177,7 @@ def test_a_run_that_ends_early_leaves_what_it_has_done(folder, options, tmp_path
 
     with pytest.raises(KeyboardInterrupt):
         run(folder, tmp_path / "out", options, progress=stop)
-    assert [record["error"] for record in manifest(tmp_path / "out")] == [None, None, BEGUN, BEGUN]
+    assert [record["error"] for record in manifest(tmp_path / "out")] == [None, None, NOT_YET, NOT_YET]
     (tmp_path / "out" / NAME).rename(tmp_path / "out" / "manifest-part-0-0.jsonl")
     assert run(folder, tmp_path / "out", options)[0].kept == 2
     assert [path.name for path in (tmp_path / "out").glob("*.jsonl")] == [NAME]
@@ -191,7 +191,7 @@ def test_a_forced_run_that_is_killed_leaves_nothing_that_passes_for_done(folder,
     def stop(count, _):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Manifest, "_write_whole", lambda self, writer: None)  # as if killed
+    monkeypatch.setattr(Manifest, "_write_whole", lambda self, writer, gone: None)  # as if killed
     with pytest.raises(KeyboardInterrupt):
         run(folder, out, other, force=True, progress=stop)
     monkeypatch.undo()
@@ -279,9 +279,51 @@ def test_an_image_that_takes_the_place_of_another(folder, options, parrots, tmp_
     (folder / "a.png").unlink()
     parrots.crop((9, 0, 29, 20)).save(folder / "a.bmp")
     summary, said = run(folder, out, options)
-    assert said == [f"1 images of the manifest are not in {folder} any more; what was made of them is kept"]
+    assert said == []
     assert [record["source"] for record in manifest(out) if record["file"] == "a.cmps"] == ["a.bmp"]
     assert summary.bytes == sum(path.stat().st_size for path in out.rglob("*.cmps"))
+
+
+def test_images_that_are_gone(folder, options, tmp_path):
+    out = tmp_path / "out"
+    (folder / "wrong.png").write_bytes(b"no image")
+    assert run(folder, out, options)[0].failed == 1
+    (folder / "a.png").unlink()
+    (folder / "wrong.png").unlink()
+    summary, said = run(folder, out, options)
+    assert said == [f"no longer in {folder}: 1 of the images in the manifest; what was made of them is kept"]
+    assert "wrong.png" not in [record["source"] for record in manifest(out)]
+    assert (out / "a.cmps").exists()
+    assert summary.bytes == sum(path.stat().st_size for path in out.rglob("*.cmps"))
+
+
+def test_another_folder_is_not_mixed_in(folder, options, parrots, tmp_path):
+    out, other = tmp_path / "out", tmp_path / "other"
+    run(folder, out, options)
+    made = (out / "a.cmps").read_bytes()
+    folder.rename(other)  # what has only been moved is done
+    assert run(other, out, options)[0].encoded == 0
+    parrots.crop((9, 0, 29, 20)).save(other / "a.png")
+    with pytest.raises(InputError, match=f"a.png was encoded from {folder}, not {other}: --force"):
+        run(other, out, options)
+    assert (out / "a.cmps").read_bytes() == made
+    assert run(other, out, options, force=True)[0].failed == 0
+    assert (out / "a.cmps").read_bytes() != made
+
+
+def test_names_of_another_kind_are_not_mixed_in(folder, options, tmp_path):
+    out = tmp_path / "out"
+    run(folder, out, options)
+    with pytest.raises(InputError, match=r"a.png became a.cmps, not a.png.cmps: give --keep-suffix as before"):
+        run(folder, out, options, keep_suffix=True)
+
+
+def test_what_is_done_needs_nothing_written(folder, options, tmp_path):
+    out = tmp_path / "out"
+    run(folder, out, options)
+    before = (out / "manifest.jsonl").stat()
+    run(folder, out, options)
+    assert (out / "manifest.jsonl").stat() == before
 
 
 def test_an_image_that_fails_leaves_what_there_was(folder, options, tmp_path):
@@ -300,7 +342,7 @@ def test_an_image_that_fails_leaves_what_there_was(folder, options, tmp_path):
     [
         ({"quality": 9.0}, "quality 9 is outside"),
         ({"quality": [1, 2, 3]}, "3 qualities were given for 2 layers"),
-        ({"scales": [1.0, 0.5]}, "layer sizes must ascend"),
+        ({"scales": [1.0, 0.5]}, "scales must ascend, but 0.5 follows 1"),
         ({"scales": None, "sizes": [(80, 60), (100, 50)]}, "layer sizes must ascend"),
         ({"scales": None, "sizes": [(80, None), (60, None)]}, "layer sizes must ascend"),
         ({"scales": None, "sizes": [(80, None)], "quality": [1, 2]}, "2 qualities were given for 1 layers"),
@@ -344,7 +386,7 @@ def test_the_command(folder, tiny_model_path, tmp_path):
     (folder / "d.png").write_bytes(b"")
     result = compass(*arguments, cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == "compass: 1 of 1 images failed; the same command tries them again"
+    assert result.stderr.splitlines()[-1] == "compass: 1 of 5 images failed; the same command tries them again"
     assert compass(*arguments, "--ray", "auto", cwd=tmp_path).returncode == 2
 
 
@@ -437,6 +479,7 @@ def test_no_cluster_is_a_sentence(folder, options, tmp_path):
     pytest.importorskip("ray")
     with pytest.raises(InputError, match="no Ray cluster at nowhere"):
         encode_all(str(folder), str(tmp_path / "ray"), options, workers=Workers(cluster="nowhere:1x"))
+    assert not (tmp_path / "ray").exists()
 
 
 def test_places_travel_by_their_url(tmp_path):

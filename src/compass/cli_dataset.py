@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -47,7 +49,7 @@ def encode_all(
     ] = 0,
     ray: Annotated[
         str | None,
-        typer.Option(help="On a Ray cluster instead: its address, or auto (needs the extra cluster)."),
+        typer.Option(help="On a Ray cluster instead: its address, auto, or local (needs the extra cluster)."),
     ] = None,
     keep_suffix: KeepSuffix = False,
     force: Annotated[bool, typer.Option("--force", help="Encode again what is there already.")] = False,
@@ -62,7 +64,7 @@ def encode_all(
     if ray is not None and jobs:
         raise typer.BadParameter("give either --jobs or --ray")
     options = encoding(scales, sizes, quality, target_size, target_psnr, effort, metadata, strip, model)
-    with progress_bar(True) as told:
+    with _said_if_stopped(), progress_bar(True) as told:
         done = run(
             source,
             target,
@@ -79,6 +81,14 @@ def encode_all(
         " in all and manifest.jsonl"
     )
     if done.failed:
-        raise InputError(
-            f"{done.failed} of {done.encoded + done.failed} images failed; the same command tries them again"
-        )
+        images = done.encoded + done.kept + done.failed
+        raise InputError(f"{done.failed} of {images} images failed; the same command tries them again")
+
+
+@contextmanager
+def _said_if_stopped() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("stopped: the same command goes on from here")
+        raise

@@ -8,44 +8,50 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from compass.errors import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Cluster = Callable[..., Generator[Any, None, None]]  # (work, lost, items), see `_results`
 
 _AHEAD = 2  # items a core that wait in the cluster
 _TRIES = 5  # of an item whose worker or machine is lost
 
 
-def on_cluster(
-    work: Callable[[Item], Result], lost: Callable[[Item], Result], items: Iterable[Item], address: str
-) -> Iterator[Result]:
-    """The result of each item, in the order in which they are done, each on one core; `work` must be picklable.
+@contextmanager
+def connected(address: str) -> Iterator[Cluster]:
+    """A cluster by its address: "auto" for the one that this machine belongs to, "local" for one of this machine alone.
 
-    address: of a cluster, "auto" for the one that this machine belongs to, "local" for one of this machine alone. What
-    a lost worker had begun is done again; `lost` makes the result of an item that is lost each time. Raises InputError
-    if there is no Ray, no such cluster, or one that cannot do this work.
+    Raises InputError if there is no Ray, or no such cluster.
     """
     try:
         import ray
     except ModuleNotFoundError:
-        raise InputError("Ray is missing: pip install 'compass-codec[cluster]'") from None
+        raise InputError("Ray is missing: install compass-codec[cluster]") from None
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(f"no Ray cluster at {address}: {error}") from None
     try:
-        yield from _results(ray, work, lost, items)
+        yield partial(_results, ray)
     finally:
         ray.shutdown()
 
 
 def _results(
     ray: Any, work: Callable[[Item], Result], lost: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
+    """The result of each item, in the order in which they are done, each on one core; `work` must be picklable.
+
+    What a lost worker had begun is done again; `lost` makes the result of an item that is lost each time. Raises
+    InputError if the cluster cannot do this work.
+    """
+
     def compass_task(item: Item) -> Result:  # by this name Ray shows its workers
         return work(item)
 

@@ -7,13 +7,14 @@ So a run that was interrupted is begun again by the same command, and new images
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from compass import api
-from compass.dataset.cluster import on_cluster
+from compass.dataset.cluster import connected
 from compass.dataset.manifest import Manifest, Record
 from compass.dataset.place import Place
 from compass.dataset.task import Pair, Task, file_name
@@ -22,6 +23,8 @@ from compass.model import store
 from compass.model.model import Model
 from compass.picture.files import readable_suffixes
 from compass.processes import in_processes
+
+Work = Callable[[Task, Callable[[Pair], Record], list[Pair]], Generator[Record, None, None]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def encode_all(
     target: str,
     options: dict[str, Any],
     *,
-    workers: Workers,
+    workers: Workers = Workers(),
     keep_suffix: bool = False,
     max_pixels: int | None = None,
     force: bool = False,
@@ -67,7 +70,7 @@ def encode_all(
     if not from_place.is_folder():
         raise InputError(f"{source} is not a folder")
     if (workers.processes > 1 or workers.cluster) and (from_place.of_one_process or to_place.of_one_process):
-        raise InputError("what is in memory:// is seen by one process alone: use one")
+        raise InputError("what is in memory:// is seen by one process alone, not by several at once")
     api.check_options(**options)
     options = dict(options)
     if options.get("model") is not None and os.path.isfile(options["model"]):
@@ -77,11 +80,17 @@ def encode_all(
     task = Task(from_place, to_place, options, settings_of(options, model), model.hash.hex(), max_pixels)
     manifest = Manifest(to_place)
     before = dict(manifest.records)
-    if left := len(before.keys() - {pair.image.name for pair in pairs}):
-        say(f"{left} images of the manifest are not in {source} any more; what was made of them is kept")
+    files = {pair.file for pair in pairs}
+    gone = before.keys() - {pair.image.name for pair in pairs}
+    if left := sum(before[name].sha256 is not None and before[name].file not in files for name in gone):
+        say(f"no longer in {source}: {left} of the images in the manifest; what was made of them is kept")
     todo = pairs if force else _undone(pairs, before, task)
     failed = 0
-    with manifest.writing(map(task.blank, todo)) as writer, closing(_records(task, todo, workers)) as records:
+    with (
+        _working(workers) as work,
+        manifest.writing(map(task.blank, todo), gone) as writer,
+        closing(work(task, task.killed, todo)) as records,
+    ):
         for done, record in enumerate(records, 1):
             said = [*record.warnings, *([] if record.error is None else [record.error])]
             for text in said:
@@ -140,19 +149,35 @@ def _undone(pairs: list[Pair], records: dict[str, Record], task: Task) -> list[P
                 f"{pair.image.name} was encoded with other settings ({record.settings}, not {task.settings}):"
                 " --force encodes it again"
             )
+        elif record.file != pair.file:
+            raise InputError(
+                f"{pair.image.name} became {record.file}, not {pair.file}: give --keep-suffix as before, or --force"
+            )
         elif record != replace(record, **_identity(pair)):
+            if record.source_folder not in ("", task.source.url):
+                raise InputError(
+                    f"{pair.image.name} was encoded from {record.source_folder}, not {task.source.url}:"
+                    " --force encodes what is there now"
+                )
             undone.append(pair)
     return undone
 
 
 def _identity(pair: Pair) -> dict[str, Any]:
-    return {"source_size": pair.image.size, "source_version": pair.image.version, "file": pair.file}
+    return {"source_size": pair.image.size, "source_version": pair.image.version}
 
 
-def _records(task: Task, pairs: list[Pair], workers: Workers) -> Generator[Record, None, None]:
+@contextmanager
+def _working(workers: Workers) -> Iterator[Work]:
+    """What does the work: a cluster that cannot be reached is known before anything is written."""
     if workers.cluster is not None:
-        yield from on_cluster(task, task.killed, pairs, workers.cluster)
+        with connected(workers.cluster) as cluster:
+            yield cluster
     elif workers.processes == 1:
-        yield from map(task, pairs)
+        yield _one_by_one
     else:
-        yield from in_processes(task, task.killed, pairs, workers.processes)
+        yield partial(in_processes, processes=workers.processes)
+
+
+def _one_by_one(work: Task, lost: object, pairs: list[Pair]) -> Generator[Record, None, None]:
+    yield from map(work, pairs)

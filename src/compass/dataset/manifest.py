@@ -6,7 +6,7 @@ import dataclasses
 import json
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +15,7 @@ from compass.dataset.place import Place
 from compass.errors import InputError
 
 NAME = "manifest.jsonl"
-BEGUN = "begun, and not done yet"
+NOT_YET = "not done yet"
 _PART = "manifest-part-"
 _SECONDS = 10.0  # between parts
 
@@ -39,6 +39,7 @@ class Record:
     mode: str | None = None
     layers: list[dict[str, Any]] = field(default_factory=list)  # width, height, quality, bytes, psnr in dB
     warnings: list[str] = field(default_factory=list)
+    source_folder: str = ""  # that the image was in; empty in manifests of before
 
 
 class Manifest:
@@ -74,26 +75,37 @@ class Manifest:
             raise InputError(f"{name} in {self._place.url} is no manifest: rename it, or name another folder") from None
 
     @contextmanager
-    def writing(self, begun: Iterable[Record]) -> Iterator[_Writer]:
+    def writing(self, begun: Iterable[Record], gone: Collection[str] = ()) -> Iterator[_Writer]:
         """What is told of records. They are written in parts as they come, and all to one file when the block ends.
 
         begun: records of what is about to be done. They are written first, so that after a kill nothing is taken for
-        done whose file may have changed, and the files are known for this command's own.
+        done whose file may have changed, and the files are known for this command's own. gone: images that there are
+        no more; the record of one of which no file was made is left out.
         """
         writer = _Writer(self._place)
         for record in begun:
-            writer.add(replace(record, error=BEGUN))
-        writer.flush()
+            writer.add(replace(record, error=NOT_YET))
+        try:
+            writer.flush()
+        except InputError as error:
+            raise InputError(f"{self._place.url} cannot be written to: {str(error).rpartition(': ')[2]}") from None
         try:
             yield writer
         finally:
-            self._write_whole(writer)
+            self._write_whole(writer, gone)
 
-    def _write_whole(self, writer: _Writer) -> None:
+    def _write_whole(self, writer: _Writer, gone: Collection[str]) -> None:
         writer.flush()
+        before = self.records
         self._read_all()  # with what other runs have written meanwhile
         made = writer.sources
-        self.records = {s: record for s, record in self.records.items() if made.get(record.file, s) == s}
+        self.records = {
+            source: record
+            for source, record in self.records.items()
+            if made.get(record.file, source) == source and (record.sha256 is not None or source not in gone)
+        }
+        if not self._parts and self.records == before:
+            return
         lines = [_line(self.records[source]) for source in sorted(self.records)]
         self._place.write(NAME, "".join(lines).encode())
         for name in self._parts:

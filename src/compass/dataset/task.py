@@ -52,7 +52,8 @@ class Task:
 
     def blank(self, pair: Pair) -> Record:
         """The record of an image of which there is no file yet."""
-        return Record(pair.image.name, pair.image.size, pair.image.version, self.settings, pair.file)
+        name, size, version = pair.image
+        return Record(name, size, version, self.settings, pair.file, source_folder=self.source.url)
 
     def killed(self, pair: Pair) -> Record:
         """That of an image whose process was killed."""

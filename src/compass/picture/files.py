@@ -140,7 +140,7 @@ def flattened(image: Image.Image, background: str) -> Image.Image:
 def _save(image: Image.Image, path: Path, file: IO[bytes], quality: int | None) -> None:
     kind = format_of(path)
     if image.mode.endswith("A") and kind in _OPAQUE:
-        raise InputError(f"{path}: the image has alpha, which {kind} cannot hold: give it a background")
+        raise InputError(f"{path}: the image has alpha, which {kind} cannot hold: give it a background (--background)")
     if kind in _WITHOUT_GREY:
         image = _in_colour(image)
     options = Metadata.of(image).fitting(kind).save_options(kind)

@@ -29,9 +29,13 @@ def height_by_aspect(width: int, full: tuple[int, int]) -> int:
 
 def sizes_from_scales(full: Size, scales: Sequence[float]) -> list[Size]:
     """Layer sizes of an image of `full` size, from ascending fractions of it in (0, 1]."""
+    below = 0.0
     for scale in scales:
         if not 0 < scale <= 1:
             raise InputError(f"scale {scale:g} is not above 0 and at most 1")
+        if scale < below:
+            raise InputError(f"scales must ascend, but {scale:g} follows {below:g}")
+        below = scale
     return check_sizes([(max(1, round(full[0] * s)), max(1, round(full[1] * s))) for s in scales], full)
 
 
