@@ -428,7 +428,7 @@ def test_plugins_are_not_loaded_for_one_file(tiny_model_path, tmp_path, monkeypa
 @pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_all_jobs_and_begins_no_other(told, tmp_path):
     """Ctrl-C reaches all processes of a terminal, SIGTERM the first one alone."""
-    names = [f"{i}.png" for i in range(12)]
+    names = [f"{i}.png" for i in range(40)]
     images(tmp_path / "in", " ".join(names))
     command = [sys.executable, "-m", "compass", "encode", "in", "--out-dir", "out", "-e", "9", "--jobs", "2"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True)

@@ -93,16 +93,12 @@ class SeparablePredictor(nn.Module):
     def _correction(self, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         """The second term, [B, 3, H, W], of filters [H, rank, h] and [W, rank, w].
 
-        K is made in an order in which the sum over its rows is one product, with no copy of what is the most of all
-        work: channels of `leave` by j, colour, column of a 2x2 cell, i, row of the cell.
+        K is copied once, as it comes, into an order in which the sum over its rows is one product.
         """
-        rank, features = self.rank, self.features(x)
-        batch, _, h, w = features.shape
-        made = torch.arange(self.leave.out_channels, device=x.device).reshape(rank, rank, 3, 2, 2)  # i, j, colour, cell
-        order = made.permute(1, 2, 4, 0, 3).flatten()
-        assert self.leave.bias is not None
-        k = F.conv2d(features, self.leave.weight[order], self.leave.bias[order])
-        k = k.reshape(-1, rank * 2 * h, w).transpose(0, 1).flatten(1)
+        rank, k = self.rank, self.packed_coefficients(x)
+        batch, _, h, w = k.shape
+        k = k.reshape(batch, rank, rank, 3, 2, 2, h, w)  # i, j, colour, row and column of a 2x2 cell
+        k = k.permute(1, 4, 6, 0, 2, 3, 5, 7).reshape(rank * 2 * h, -1)
         k = _by_cells(rows, h) @ k  # summed over t and i
         k = k.reshape(-1, batch, rank, 3, 2, w).permute(1, 3, 0, 2, 4, 5).flatten(3)  # [B, 3, H, rank * 2 * w]
         return k @ _by_cells(columns, w).T
@@ -113,11 +109,7 @@ class SeparablePredictor(nn.Module):
 
     def packed_coefficients(self, x: Tensor) -> Tensor:
         """The same before a pixel shuffle: [B, rank * rank * 3 * 4, ceil(h / 2), ceil(w / 2)]."""
-        return self.leave(self.features(x))
-
-    def features(self, x: Tensor) -> Tensor:
-        """What K is a linear view of: [B, channels, ceil(h / 2), ceil(w / 2)]."""
-        return self.blocks(self.enter(self.unshuffle(pad_to_multiple(x, 2) - 0.5)))
+        return self.leave(self.blocks(self.enter(self.unshuffle(pad_to_multiple(x, 2) - 0.5))))
 
     def position_taps(self, phase: Tensor, log_ratio: Tensor) -> Tensor:
         """a of phases [n]: [n, 3 * rank], t first."""
