@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from compass.entropy.steps import Group
 from compass.nets.context import LatentContext
+from compass.nets.functional import with_own_gradient
 from compass.nets.hyperprior_codec import Transforms, pad_to_multiple
 
 # The few channels of most energy are coded in the most phases: they are what neighbours tell most of.
@@ -24,7 +25,7 @@ class GatedSiLU(nn.Module):
     """x * sigmoid(4x)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and not torch.onnx.is_in_onnx_export():
+        if with_own_gradient():
             return _Gated.apply(x)  # type: ignore[no-untyped-call]
         return x * torch.sigmoid(4.0 * x)
 

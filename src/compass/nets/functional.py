@@ -27,6 +27,11 @@ def lower_bound(x: Tensor, bound: float) -> Tensor:
     return _LowerBound.apply(x, bound)  # type: ignore[no-untyped-call]
 
 
+def with_own_gradient() -> bool:
+    """Whether a function with a gradient written by hand pays: not without gradients, nor in a graph to export."""
+    return torch.is_grad_enabled() and not torch.onnx.is_in_onnx_export()
+
+
 def round_ste(x: Tensor) -> Tensor:
     """Rounding whose gradient is the identity (straight-through estimator)."""
     return x + (torch.round(x) - x).detach()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compass.nets.functional import lower_bound
+from compass.nets.functional import lower_bound, with_own_gradient
 
 _PEDESTAL = 2.0**-36
 
@@ -29,7 +29,7 @@ class GDN(nn.Module):
         channels = x.shape[1]
         beta = lower_bound(self.beta, (1e-6 + _PEDESTAL) ** 0.5) ** 2 - _PEDESTAL
         gamma = lower_bound(self.gamma, _PEDESTAL**0.5) ** 2 - _PEDESTAL
-        if torch.is_grad_enabled() and not torch.onnx.is_in_onnx_export():
+        if with_own_gradient():
             return _Normalise.apply(x, gamma, beta, self.inverse)  # type: ignore[no-untyped-call]
         norm = F.conv2d(x * x, gamma.reshape(channels, channels, 1, 1), beta)
         return x * torch.sqrt(norm) if self.inverse else x * torch.rsqrt(norm)
