@@ -405,6 +405,22 @@ def lost(item):
     return f"{item[0]} lost"
 
 
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_stop_is_said(told, jobs, folder, parrots, tmp_path):
+    for n in range(40):
+        parrots.crop((n, 0, n + 160, 160)).save(folder / f"{n}.png")
+    command = [sys.executable, "-m", "compass", "encode-all", "in", "out", "-e", "9", "--jobs", jobs]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True, text=True)
+    while process.poll() is None and not list(tmp_path.glob("out/*.cmps")):
+        time.sleep(0.05)
+    process.send_signal(told)
+    _, said = process.communicate()
+    assert process.returncode == (130 if told == signal.SIGINT else 128 + told)
+    assert said.splitlines()[-1] == "compass: stopped: the same command goes on from here"
+    assert len(manifest(tmp_path / "out")) == 44
+
+
 def test_only_what_kills_its_process_is_lost(tmp_path):
     items = [(str(n), "never", "") for n in range(8)]
     items[2] = ("2", "always", "")

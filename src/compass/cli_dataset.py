@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -64,18 +62,22 @@ def encode_all(
     if ray is not None and jobs:
         raise typer.BadParameter("give either --jobs or --ray")
     options = encoding(scales, sizes, quality, target_size, target_psnr, effort, metadata, strip, model)
-    with _said_if_stopped(), progress_bar(True) as told:
-        done = run(
-            source,
-            target,
-            options,
-            workers=Workers(jobs or processors(), ray),
-            keep_suffix=keep_suffix,
-            max_pixels=max_pixels,
-            force=force,
-            say=say,
-            progress=lambda done, of: told(done / of) if told else None,
-        )
+    try:
+        with progress_bar(True) as told:
+            done = run(
+                source,
+                target,
+                options,
+                workers=Workers(jobs or processors(), ray),
+                keep_suffix=keep_suffix,
+                max_pixels=max_pixels,
+                force=force,
+                say=say,
+                progress=lambda done, of: told(done / of) if told else None,
+            )
+    except (KeyboardInterrupt, SystemExit):  # by Ctrl-C or SIGTERM
+        say("stopped: the same command goes on from here")
+        raise
     say(
         f"{done.encoded} encoded, {done.kept} there already, {done.failed} failed; {target} holds {done.bytes:,} bytes"
         " in all and manifest.jsonl"
@@ -83,12 +85,3 @@ def encode_all(
     if done.failed:
         images = done.encoded + done.kept + done.failed
         raise InputError(f"{done.failed} of {images} images failed; the same command tries them again")
-
-
-@contextmanager
-def _said_if_stopped() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        say("stopped: the same command goes on from here")
-        raise
