@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -159,14 +160,15 @@ def decode(
     planned = plan(files, out_dir, f".{to}", lambda: (".cmps",))
     for _, target in planned.pairs:
         format_of(target)
-    which = {"layer": layer, "width": width, "box": box}
+    which = {"layer": layer, "box": box}
     opening = {"model": model, "threads": 1 if jobs > 1 else threads}
     writing = {"strip": strip, "background": background, "quality": output_quality, "replace": force}
-    run(partial(_decode_file, which, opening, writing, strict, max_pixels), planned, jobs, force)
+    run(partial(_decode_file, which, width, opening, writing, strict, max_pixels), planned, jobs, force)
 
 
 def _decode_file(
     which: dict[str, Any],
+    width: int | None,
     opening: dict[str, Any],
     writing: dict[str, Any],
     strict: bool,
@@ -174,22 +176,26 @@ def _decode_file(
     source: Path,
     target: Path,
 ) -> None:
+    from compass.picture.bands import Bands
     from compass.picture.files import flattened, limit_pixels, write_image
 
     limit_pixels(max_pixels)
-    with warnings.catch_warnings():
-        if strict:
-            warnings.simplefilter("error", CutFileWarning)
-        try:
-            with _open(source, **opening) as opened:
-                image = opened.decode(**which)
-        except CutFileWarning as warning:
-            raise FormatError(str(warning)) from None
-    if writing["strip"]:
-        image.info = {}
-    if writing["background"] is not None:
-        image = flattened(image, writing["background"])
-    write_image(image, target, writing["replace"], writing["quality"])
+    with _open(source, **opening) as opened:
+        with warnings.catch_warnings():
+            if strict:
+                warnings.simplefilter("error", CutFileWarning)
+            try:
+                if width is None:
+                    image = opened.bands(**which)
+                else:
+                    image = Bands.of(opened.decode(width=width))
+            except CutFileWarning as warning:
+                raise FormatError(str(warning)) from None
+        if writing["strip"]:
+            image = replace(image, info={})
+        if writing["background"] is not None:
+            image = Bands.of(flattened(image.image(), writing["background"]))
+        write_image(image, target, writing["replace"], writing["quality"])
 
 
 @app.command()

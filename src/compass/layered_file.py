@@ -17,11 +17,13 @@ from compass.bitstream.container import CELL
 from compass.bitstream.source import BytesSource, Source, source_of
 from compass.codec.decoder import FileDecoder
 from compass.codec.metadata import from_boxes
+from compass.codec.threads import each_within
 from compass.entropy import quality as quality_scale
 from compass.errors import CutFileWarning, FormatError, InputError, warn
 from compass.files import open_bytes
 from compass.model import store
-from compass.picture.metadata import Metadata, replace_info
+from compass.picture.bands import Bands
+from compass.picture.metadata import Metadata
 from compass.picture.pyramid import Size, height_by_aspect
 from compass.picture.window import Window
 
@@ -106,19 +108,25 @@ class LayeredFile:
             if box is not None:
                 raise InputError("only one of width and box can be given")
             return self._at_width(width)
+        return self.bands(layer, box=box).image()
+
+    def bands(self, layer: int | None = None, *, box: tuple[int, int, int, int] | None = None) -> Bands:
+        """What `decode` returns, from top to bottom: bands of rows, each decoded when it is asked for.
+
+        The file stays open until then. Raises what `decode` does; what is damaged may show after the first bands.
+        """
         if box is not None and layer is None and self.whole_layers < len(self.sizes):
             raise InputError("the file is cut before its largest layer ends: say which layer the part is of")
         layer = self._chosen(layer)
-        window = None if box is None else _window_of(box, self.sizes[layer])
-        if window is None:
+        size = self.sizes[layer]
+        window = Window(0, 0, size[1], size[0]) if box is None else _window_of(box, size)
+        if box is None:
             _check_pixel_limit(self.sizes[: layer + 1])
         else:
             _check_pixel_limit([(width, height) for height, width in self._decoder.worked_on(layer, window)])
         metadata = self.metadata(layer)
-        with self._lock:  # the decoder remembers
-            image = self._decoder.image(layer, window)
-        replace_info(image.info, metadata)
-        return image
+        made = each_within(lambda: self._lock, self._decoder.bands(layer, window))  # the decoder remembers
+        return Bands(self.mode, (window.width, window.height), metadata.as_info, made)
 
     @cached_property
     def _decoder(self) -> FileDecoder:

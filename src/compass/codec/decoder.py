@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PIL import Image
+from collections.abc import Iterator
+
+import numpy as np
 
 from compass.bitstream import container
 from compass.bitstream.alpha import decode_alpha
@@ -10,9 +12,10 @@ from compass.bitstream.container import CELL
 from compass.bitstream.source import Source
 from compass.codec.latent import Latent
 from compass.codec.layer import DecodedLayer, Layer, around, finish_layer
-from compass.codec.threads import products_on_one_thread
+from compass.codec.threads import each_within, products_on_one_thread
 from compass.entropy.latent import Floats, Size
 from compass.model.model import Model
+from compass.picture.bands import Band
 from compass.picture.pyramid import Pixels
 from compass.picture.window import Window
 
@@ -40,24 +43,44 @@ class FileDecoder:
                 found.append((height, width))
         return found
 
-    @products_on_one_thread()
-    def image(self, layer: int, window: Window | None = None) -> Image.Image:
-        """A window of a layer, by default all of it, in the header's mode. Raises FormatError on damaged data."""
+    def bands(self, layer: int, window: Window | None = None) -> Iterator[Band]:
+        """A window of a layer, by default all of it, from top to bottom, with the channels of the header's mode.
+
+        Raises FormatError on damaged data, what is damaged in a tile of several when that is reached.
+        """
+        window = Window.whole(self._size(layer)) if window is None else window
+        return each_within(products_on_one_thread, self._bands(layer, window))
+
+    def _bands(self, layer: int, window: Window) -> Iterator[Band]:
         header, size = self._header, self._size(layer)
-        window = Window.whole(size) if window is None else window
         alpha = container.read_alpha(self._data, header, layer)
-        image = Image.new(header.colour, (window.width, window.height))
-        if layer < len(header.layers) - 1:
+        opaque = self._colours(layer, window)
+        if not header.has_alpha:
+            yield from opaque
+            return
+        rows, columns = window.slices
+        opacity, top = decode_alpha(alpha, size)[rows, columns, None], 0
+        for band in opaque:
+            yield np.concatenate([band, opacity[top : top + len(band)]], axis=2)
+            top += len(band)
+
+    def _colours(self, layer: int, window: Window) -> Iterator[Band]:
+        """The same without alpha."""
+        channels = len(self._header.colour)
+        if layer < len(self._header.layers) - 1:
             decoded = self.layer(layer, window)
-            _paste(image, window, decoded.window, decoded.pixels)
-        else:  # piece by piece: an image of its own, and the pixels of all of it as well, would be too much
-            opened, latent = self._open(layer, window)
-            for part, planes in opened.reconstruct(window, latent):
-                _paste(image, window, part, finish_layer(planes, header.colour))
-        if header.has_alpha:
-            rows, columns = window.slices
-            image.putalpha(Image.fromarray(decode_alpha(alpha, size)[rows, columns]))
-        return image
+            rows, columns = window.inside(decoded.window).slices
+            yield decoded.pixels[rows, columns, :channels]
+            return
+        opened, latent = self._open(layer, window)
+        parts: list[Pixels] = []
+        for part, planes in opened.reconstruct(window, latent):
+            shared = window.shared(part)
+            rows, columns = shared.inside(part).slices
+            parts.append(finish_layer(planes, self._header.colour)[rows, columns, :channels])
+            if shared.right == window.right:
+                yield np.concatenate(parts, axis=1)
+                parts.clear()
 
     def layer(self, layer: int, window: Window) -> DecodedLayer:
         """At least a window of a layer. Raises FormatError on damaged data."""
@@ -97,8 +120,3 @@ def open_layer(
         return opened.codec.decode(streams.read(tile), tiles[tile].size, entry.quality_code).values
 
     return opened, Latent(opened.codec.entropy_model.channels, tiles, values)
-
-
-def _paste(image: Image.Image, window: Window, part: Window, pixels: Pixels) -> None:
-    source = Image.fromarray(pixels[:, :, 0] if image.mode == "L" else pixels)
-    image.paste(source, (part.left - window.left, part.top - window.top))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -11,9 +13,11 @@ from PIL import Image, ImageColor, UnidentifiedImageError
 
 from compass.errors import InputError
 from compass.files import STANDARD, atomic_writer, read_bytes, write_bytes
+from compass.picture.bands import Bands
 from compass.picture.colour import check_png_colours, profile_space, to_srgb
 from compass.picture.metadata import EXIF_ERRORS, Metadata
 from compass.picture.modes import scale_transparency, to_codable, warn_of_lost_bits, warn_of_lost_frames
+from compass.picture.png import frame, write_png
 
 _WRITTEN = {
     ".png": "PNG",
@@ -103,9 +107,10 @@ def format_of(path: Path) -> str:
         raise InputError(f"{path}: images cannot be written as {wrong}, only as {', '.join(_WRITTEN)}") from None
 
 
-def write_image(image: Image.Image, path: Path, replace: bool = True, quality: int | None = None) -> None:
+def write_image(image: Image.Image | Bands, path: Path, replace: bool = True, quality: int | None = None) -> None:
     """Writes an image and its metadata in the format of the file's extension, PNG for standard output.
 
+    Bands are written as PNG one by one; in other formats all of the image is in memory first.
     quality: of the lossy formats, 0 to 100. What the format cannot hold of the metadata is left out with a warning.
     Raises InputError if the image does not fit that format, or if the file cannot be written; see `atomic_writer`.
     """
@@ -116,7 +121,7 @@ def write_image(image: Image.Image, path: Path, replace: bool = True, quality: i
         _save(image, path, file, quality)
 
 
-def image_bytes(image: Image.Image, path: Path, quality: int | None = None) -> bytes:
+def image_bytes(image: Image.Image | Bands, path: Path, quality: int | None = None) -> bytes:
     """Encode an image, its metadata included, in the format of the extension of `path`. Raises InputError."""
     buffer = io.BytesIO()
     _save(image, path, buffer, quality)
@@ -137,10 +142,19 @@ def flattened(image: Image.Image, background: str) -> Image.Image:
     return flat
 
 
-def _save(image: Image.Image, path: Path, file: IO[bytes], quality: int | None) -> None:
+def _save(image: Image.Image | Bands, path: Path, file: IO[bytes], quality: int | None) -> None:
     kind = format_of(path)
     if image.mode.endswith("A") and kind in _OPAQUE:
         raise InputError(f"{path}: the image has alpha, which {kind} cannot hold: give it a background (--background)")
+    if kind == "PNG":
+        bands = image if isinstance(image, Bands) else Bands.of(image)
+        options = Metadata.of(bands).fitting(kind).save_options(kind)
+        with _impossible(path):
+            around = frame(bands.mode, bands.size, options)
+        write_png(file, bands, around)
+        return
+    if isinstance(image, Bands):
+        image = image.image()
     if kind in _WITHOUT_GREY:
         image = _in_colour(image)
     options = Metadata.of(image).fitting(kind).save_options(kind)
@@ -148,13 +162,21 @@ def _save(image: Image.Image, path: Path, file: IO[bytes], quality: int | None) 
         options["quality"] = quality
     info, image.info = image.info, {}  # all that is to be written is in the options
     try:
-        image.save(file, kind, **options)
+        with _impossible(path):
+            image.save(file, kind, **options)
+    finally:
+        image.info = info
+
+
+@contextlib.contextmanager
+def _impossible(path: Path) -> Iterator[None]:
+    """What Pillow raises on an image that does not fit the format, as an InputError."""
+    try:
+        yield
     except EXIF_ERRORS as error:
         if isinstance(error, OSError) and error.errno is not None:  # of the file, not of the format
             raise
         raise InputError(f"{path}: the image cannot be written in this format: {error}") from None
-    finally:
-        image.info = info
 
 
 def _in_colour(image: Image.Image) -> Image.Image:

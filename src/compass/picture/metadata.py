@@ -14,6 +14,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from compass.errors import warn
 from compass.picture import exif as exif_data
+from compass.picture.bands import Bands
 
 _PNG_XMP, _TIFF_XMP = "XML:com.adobe.xmp", 700
 _IN_INFO = ("icc_profile", "exif", "xmp", _PNG_XMP)
@@ -39,8 +40,8 @@ class Metadata:
     xmp: bytes | None = None
 
     @classmethod
-    def of(cls, image: Image.Image) -> Metadata:
-        """The metadata in the `info` of a Pillow image, checked as by `checked`."""
+    def of(cls, image: Image.Image | Bands) -> Metadata:
+        """The metadata in the `info` of an image, checked as by `checked`."""
         info = image.info
         xmp = info["xmp"] if "xmp" in info else info.get(_PNG_XMP)
         return cls.checked(info.get("icc_profile"), info.get("exif"), xmp.encode() if isinstance(xmp, str) else xmp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -201,5 +202,7 @@ def _written(image: Image.Image, request: Request) -> bytes:
     options: dict[str, Any] = {"icc_profile": profile} if profile else {}
     if request.format == "jpg":
         options["quality"] = _JPEG_QUALITY
+    if request.format == "png" and image.mode != "1":
+        options["compress_type"] = zlib.Z_RLE  # as `compass.picture.png` has it: a fifth of the time
     image.save(buffer, _PILLOW.get(request.format, request.format), **options)
     return buffer.getvalue()
