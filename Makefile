@@ -19,7 +19,7 @@ PEERS := $(filter-out %/compass.json %/single-compass.json,$(wildcard results/ko
 # In place of Urban100 and CLIC 2021, which are not at hand: a folder of other pictures.
 STAND_IN ?= valid
 
-.PHONY: demo test test-fast check-lowest check-machines lint types check release web web-test web-demo web-results bench effort results clean
+.PHONY: demo test test-fast check-lowest check-machines lint types check release web web-test web-demo web-results bench effort shvc results clean
 
 demo: $(RUN)/ready
 	@mkdir -p build
@@ -45,21 +45,25 @@ check-lowest: $(LOWEST)/ready
 check-machines: $(DEV)/ready $(LOWEST)/ready
 	$(DEV)/bin/python benchmarks/product/machines.py examples/kodim23.png examples/small/*.png
 
-# dist/: sdist, wheel, the pinned set with hashes, a bill of materials; tried as a user would install them.
+# dist/: sdist, wheel, the models of earlier releases, the pinned set with hashes, a bill of materials; tried as a user would install them.
 release: web $(RELEASE)/ready
 	@git diff --quiet HEAD || { echo "there are changes that no commit has"; exit 1; }
 	mkdir -p build
 	rm -rf dist build/lib build/bdist.* $(CLEAN)
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RELEASE)/bin/python -m build --outdir dist .
+	rm -rf build/models && mkdir build/models && cp models/pyproject.toml models/*.model build/models/
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(RELEASE)/bin/python -m build --wheel --outdir dist build/models
 	$(RELEASE)/bin/uv pip compile -q pyproject.toml --universal --generate-hashes --no-header -c constraints.txt \
 	  -o dist/requirements.txt
 	$(call make_venv,$(CLEAN))
 	$(CLEAN)/bin/pip install -q --require-hashes -r dist/requirements.txt
-	$(CLEAN)/bin/pip install -q --no-deps dist/*.whl
+	$(CLEAN)/bin/pip install -q --no-deps dist/compass_codec-*.whl
 	$(RELEASE)/bin/cyclonedx-py environment $(CLEAN) --pyproject pyproject.toml --mc-type library --output-reproducible -o dist/sbom.json
 	$(CLEAN)/bin/pip check
 	cd build && ../$(CLEAN)/bin/compass --version && ../$(CLEAN)/bin/compass encode ../examples/kodim23.png released.cmps --force \
 	  && ../$(CLEAN)/bin/compass decode released.cmps released.png --force && ../$(CLEAN)/bin/compass encode-all ../examples released --force --jobs 1
+	$(CLEAN)/bin/pip install -q --no-deps dist/compass_codec_models-*.whl
+	for file in conformance/fast-*.cmps; do $(CLEAN)/bin/compass decode $$file build/released.png --force || exit 1; done
 	cd dist && sha256sum * > SHA256SUMS
 	@cat dist/SHA256SUMS
 
@@ -82,7 +86,7 @@ web: web/node_modules/ready $(RUN)/ready
 # With Chromium at /usr/bin/chromium, or at $$CHROMIUM, in that too.
 web-test: web
 	mkdir -p web/test/models && cp web/models/* web/test/models/
-	$(RUN)/bin/compass models web web/test/models --model conformance/tiny.model
+	for model in conformance/tiny.model models/*.model; do $(RUN)/bin/compass models web web/test/models --model $$model || exit 1; done
 	cd web && npm run --silent types && npm test --silent
 
 # A page to look at, on localhost.
@@ -111,6 +115,12 @@ effort: $(DEV)/ready
 	$(DEV)/bin/compass evaluate $(KODAK) --codec single-compass-effort-7 --qualities 1,2,3,4 --force --processes 2 \
 	  --out results/kodak/single-compass-effort-7.json
 	$(DEV)/bin/python benchmarks/product/effort.py examples/kodim23.png
+
+# SHVC at the ratios of tables 6 to 9; SHM is the folder of its programs. It does not depend on our models.
+shvc: $(DEV)/ready
+	for middle in 0.3 0.35 0.4 0.45; do for last in 0.6 0.7 0.8 0.9 1; do \
+	  $(DEV)/bin/compass evaluate $(KODAK) --codec shvc --programs $(SHM) --scales 0.25,$$middle,$$last --truncate --qualities 27,32,37,42 \
+	    --processes 2 --force --out results/kodak/shvc-$$middle-$$last.json || exit 1; done; done
 
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures, STAND_IN one
 # of any others.

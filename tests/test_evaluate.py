@@ -16,6 +16,7 @@ from compass.evaluation.codecs.avif_layered import layer_ends
 from compass.evaluation.codecs.by_compass import BaseCodec, CompassCodec
 from compass.evaluation.codecs.by_resolution import halvings, tile_part_ends
 from compass.evaluation.codecs.contract import UnavailableError
+from compass.evaluation.codecs.shvc import configuration
 from compass.evaluation.codecs.wrappers import Separate
 from compass.evaluation.evaluate import Evaluation, evaluate
 from compass.evaluation.results import read_results
@@ -178,6 +179,19 @@ def test_shvc_by_a_stand_in_of_its_encoder(parrots, tmp_path, monkeypatch):
         inside = (target.min(axis=2) > 8) & (target.max(axis=2) < 247)
         assert np.abs(difference[inside] - 4).max() <= 2
         assert layer.coded.decoding_time is None
+
+
+def test_shvc_layers_have_one_centre(tmp_path):
+    """Sample x of a layer lies at (x + 1/2) lower / size - 1/2 of the one below; SHM counts sixteenths of its own."""
+    layers = [np.zeros((h, w, 3), np.uint8) for h, w in ((128, 192), (153, 230), (512, 768))]
+    lines = dict(line.split(" : ", 1) for line in configuration(tmp_path, layers, 27).splitlines())
+    assert [lines[f"QP{k}"] for k in range(3)] == ["33", "30", "27"]
+    assert [lines[f"PhaseHorLuma{k}"] for k in (1, 2)] == ["2", "19"]  # 1.6 and 18.7
+    assert lines["PhaseVerChroma1"] == lines["PhaseVerLuma1"] == "2"
+    assert lines["LayerSetLayerIdList1"] == "0 1 2"
+    for shift, size, lower in ((2, 230, 192), (19, 768, 230)):
+        at_0 = 0.5 * lower / size - 0.5
+        assert -shift / 16 * lower / size == pytest.approx(at_0, abs=1 / 32)
 
 
 def test_an_evaluation_is_complete(folder, tiny_model_path, tmp_path):

@@ -21,33 +21,51 @@ from compass.picture.pyramid import Pixels
 ENCODER = "TAppEncoderStatic"
 _QP_STEP = 3
 _TOOLS = {
-    "FramesToBeEncoded": "1",
-    "IntraPeriod": "1",
-    "GOPSize": "1",
-    "InputBitDepth": "8",
-    "InternalBitDepth": "8",
-    "ChromaFormatIDC": "444",
-    "Profile": "main-RExt",
-    "MaxCUWidth": "64",
-    "MaxCUHeight": "64",
-    "MaxPartitionDepth": "4",
-    "QuadtreeTULog2MaxSize": "5",
-    "QuadtreeTULog2MinSize": "2",
-    "QuadtreeTUMaxDepthIntra": "3",
-    "RDOQ": "1",
-    "RDOQTS": "1",
-    "SignHideFlag": "1",
-    "TransformSkip": "1",
-    "TransformSkipFast": "1",
-    "SAO": "1",
-    "AMP": "1",
-    "CrossComponentPrediction": "1",
-    "SEIDecodedPictureHash": "0",
-    "NonHEVCBase": "0",
-    "ScalabilityMask1": "0",
-    "ScalabilityMask2": "1",
-    "ScalabilityMask3": "0",
-    "PhaseAlignment": "1",
+    "FramesToBeEncoded": 1,
+    "GOPSize": 1,
+    "InputChromaFormat": 444,
+    "RDOQ": 1,
+    "RDOQTS": 1,
+    "SignHideFlag": 1,
+    "TransformSkip": 1,
+    "TransformSkipFast": 1,
+    "AMP": 1,
+    "CrossComponentPrediction": 1,
+    "ExplicitResidualDPCM": 1,
+    "ImplicitResidualDPCM": 1,
+    "ResidualRotation": 1,
+    "SingleSignificanceMapContext": 1,
+    "GolombRiceParameterAdaptation": 1,
+    "HighPrecisionPredictionWeighting": 1,
+    "SEIDecodedPictureHash": 0,
+    "NonHEVCBase": 0,
+    "ScalabilityMask1": 0,
+    "ScalabilityMask2": 1,
+    "ScalabilityMask3": 0,
+    "NumProfileTierLevel": 3,
+    "Profile0": "main_444",
+    "Profile1": "main_444",
+    "Profile2": "scalable-main_444",
+    "ProfileCompatibility7": "main",  # of no profile that is used: SHM 12.1 takes no more than two layers otherwise
+    "NumLayerSets": 2,
+    "NumOutputLayerSets": 2,
+    "DefaultTargetOutputLayerIdc": 1,
+    "NumOutputLayersInOutputLayerSet": 1,
+}
+_TOOLS_OF_A_LAYER = {
+    "FrameRate": 1,
+    "IntraPeriod": 1,
+    "InputBitDepth": 8,
+    "InternalBitDepth": 8,
+    "ConformanceMode": 1,  # pads to whole coding units
+    "MaxCUWidth": 64,
+    "MaxCUHeight": 64,
+    "MaxPartitionDepth": 4,
+    "QuadtreeTULog2MaxSize": 5,
+    "QuadtreeTULog2MinSize": 2,
+    "QuadtreeTUMaxDepthInter": 3,
+    "QuadtreeTUMaxDepthIntra": 3,
+    "SAO": 1,
 }
 
 
@@ -58,7 +76,8 @@ class SHVC:
 
     def settings(self) -> Settings:
         programs.find(ENCODER)
-        return {"program": programs.first_line(ENCODER, "--help", containing="SHM"), "configuration": _TOOLS}
+        tools = {**_TOOLS, **{f"{tool} of every layer": value for tool, value in _TOOLS_OF_A_LAYER.items()}}
+        return {"program": programs.first_line(ENCODER, "--help", containing="SHM"), "configuration": tools}
 
     def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         with tempfile.TemporaryDirectory() as name:
@@ -77,21 +96,30 @@ class SHVC:
 
 def configuration(folder: Path, pyramid: Sequence[Pixels], qp: int) -> str:
     """A configuration file for layers `k.yuv` of the folder; `k.out` and `coded.bin` are what the encoder writes."""
-    lines = {**_TOOLS, "BitstreamFile": folder / "coded.bin", "NumLayers": len(pyramid)}
+    count = len(pyramid)
+    layers = " ".join(map(str, range(count)))
+    lines = {**_TOOLS, "BitstreamFile": folder / "coded.bin", "NumLayers": count}
+    lines |= {
+        "NumLayerInIdList1": count,
+        "LayerSetLayerIdList1": layers,
+        "ListOfOutputLayers1": count - 1,
+        "ListOfProfileTierLevelOls1": " ".join(["1", *["2"] * (count - 1)]),
+    }
     for k, image in enumerate(pyramid):
         height, width = image.shape[:2]
+        lines |= {f"{tool}{k}": value for tool, value in _TOOLS_OF_A_LAYER.items()}
         lines |= {
             f"InputFile{k}": folder / f"{k}.yuv",
             f"ReconFile{k}": folder / f"{k}.out",
             f"SourceWidth{k}": width,
             f"SourceHeight{k}": height,
-            f"FrameRate{k}": 1,
-            f"ConformanceMode{k}": 1,  # pads to whole coding units
             f"RepFormatIdx{k}": k,
-            f"IntraPeriod{k}": 1,
-            f"QP{k}": qp + _QP_STEP * (len(pyramid) - 1 - k),
+            f"LayerPTLIndex{k}": min(k, 1) + 1,
+            f"QP{k}": qp + _QP_STEP * (count - 1 - k),
         }
         if k:
+            lower_height, lower_width = pyramid[k - 1].shape[:2]
+            across, down = _phase(width, lower_width), _phase(height, lower_height)
             lines |= {
                 f"NumSamplePredRefLayers{k}": 1,
                 f"SamplePredRefLayerIds{k}": k - 1,
@@ -99,8 +127,23 @@ def configuration(folder: Path, pyramid: Sequence[Pixels], qp: int) -> str:
                 f"MotionPredRefLayerIds{k}": k - 1,
                 f"NumActiveRefLayers{k}": 1,
                 f"PredLayerIds{k}": 0,
+                f"NumRefLocationOffsets{k}": 1,
+                f"RefLocationOffsetLayerId{k}": k - 1,
+                f"ResamplePhaseSetPresentFlag{k}": 1,
+                f"PhaseHorLuma{k}": across,
+                f"PhaseVerLuma{k}": down,
+                f"PhaseHorChroma{k}": across,
+                f"PhaseVerChroma{k}": down,
             }
     return "".join(f"{key} : {value}\n" for key, value in lines.items())
+
+
+def _phase(size: int, lower: int) -> int:
+    """Sixteenths of a sample by which the reference is shifted, so that both images have the same centre.
+
+    Sample x lies at (x + 1/2) lower / size - 1/2 of the layer below (ITU-T H.265, H.8.1.4.1).
+    """
+    return round(8 * size / lower) - 8
 
 
 def layer_sizes(stream: bytes, count: int) -> list[int]:
