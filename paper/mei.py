@@ -68,7 +68,8 @@ class MeiCodec:
 
     @property
     def name(self) -> str:
-        return self.profile
+        """As the paper's tables have it, at any width."""
+        return "mei-enhanced" if "enhanced" in self.profile else "mei-original"
 
     def settings(self) -> Settings:
         """Raises InputError if the weights are none of this profile."""

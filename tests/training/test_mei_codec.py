@@ -68,5 +68,5 @@ def test_the_command(weights, parrots, tmp_path):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     record = json.loads(out.read_text())
-    assert record["name"] == "tiny-mei"
+    assert record["name"] == "mei-original"  # as in the paper's tables
     assert [len(mean["layers"]) for mean in record["means"]] == [3] * 4
