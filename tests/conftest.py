@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 PARROTS = ROOT / "tests" / "data" / "parrots.png"  # 320x240, from Kodak's image 23
 CONFORMANCE = ROOT / "conformance"
 TINY_MODEL = CONFORMANCE / "tiny.model"
+RELEASED_MODELS = ROOT / "models"  # those of earlier releases, which are no longer in the package
 
 
 @pytest.fixture(scope="session")

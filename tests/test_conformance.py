@@ -14,15 +14,21 @@ from compass.bitstream import container
 from compass.model import store
 from compass.model.model import Model
 from tests import reference_decoder as reference
-from tests.conftest import CONFORMANCE, TINY_MODEL
+from tests.conftest import CONFORMANCE, RELEASED_MODELS, TINY_MODEL
 
 NAMES = sorted(path.stem for path in CONFORMANCE.glob("*.json"))
 
 
 def described(name):
     content = json.loads((CONFORMANCE / f"{name}.json").read_text())
-    path = TINY_MODEL if content["model"] == "tiny" else store.load(content["model_hash"]).path
-    return content, (CONFORMANCE / content["file"]).read_bytes(), path
+    return content, (CONFORMANCE / content["file"]).read_bytes(), model_of(content)
+
+
+def model_of(content):
+    earlier = RELEASED_MODELS / f"{content['model']}-{content['model_hash']}.model"
+    if content["model"] == "tiny":
+        return TINY_MODEL
+    return earlier if earlier.exists() else store.load(content["model_hash"]).path
 
 
 @pytest.mark.parametrize("name", NAMES)

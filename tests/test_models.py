@@ -20,7 +20,7 @@ from compass.model import store
 from compass.model.file import ModelFile, write_decoder_half, write_model
 from compass.model.model import Model
 from tests.command import compass as run
-from tests.conftest import CONFORMANCE, PARROTS, TINY_MODEL
+from tests.conftest import CONFORMANCE, PARROTS, RELEASED_MODELS, TINY_MODEL
 
 FILE = (CONFORMANCE / "example.cmps").read_bytes()  # made with the tiny model, which is not in the package
 HASH = ModelFile(TINY_MODEL).manifest.hash.hex()
@@ -268,8 +268,9 @@ def test_models_of_one_quality(tmp_path, parrots):
         compass.encode(parrots, [1], 3, path)
 
 
-def test_released_models_decode():
+def test_released_models_decode(monkeypatch):
     """Every model that was in a release stays decodable: its file is found by hash, and yields the pixels of then."""
+    monkeypatch.setenv(store.VARIABLE, str(RELEASED_MODELS))
     released = json.loads((Path(__file__).parent / "data" / "released.json").read_text())
     for entry in released:
         found = store.find_hash(bytes.fromhex(entry["hash"]))

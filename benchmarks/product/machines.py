@@ -65,7 +65,8 @@ class Machine:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         paths = os.pathsep.join([str(ROOT / "src"), *self.environment.get("PYTHONPATH", "").split(os.pathsep)])
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **self.environment}
-        environment |= {"PYTHONPATH": paths.rstrip(os.pathsep), "COMPASS_MODELS": str(ROOT / "conformance")}
+        models = os.pathsep.join(str(ROOT / folder) for folder in ("conformance", "models"))
+        environment |= {"PYTHONPATH": paths.rstrip(os.pathsep), "COMPASS_MODELS": models}
         command = [*self.command, *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
