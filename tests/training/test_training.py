@@ -180,6 +180,21 @@ def test_a_step_whose_gradient_is_not_finite_is_left_out(crops_folder, tmp_path)
     assert all(torch.equal(before[k], v) for k, v in net.base.state_dict().items())
 
 
+def test_a_run_that_has_diverged_ends(crops_folder, tmp_path):
+    trainer = make_trainer(make_run("base", crops_folder, tmp_path / "run", 40), build("tiny"), open_device("fp32", 1))
+    forward, seen = trainer.stage.forward, []
+
+    def diverging(*args):
+        seen.append(trainer.step)
+        loss, figures = forward(*args)
+        return loss * float("nan" if trainer.step >= 15 else "1"), figures
+
+    trainer.loss = diverging
+    with pytest.raises(InputError, match="has diverged: of 10 steps none had a finite gradient"):
+        trainer.train(log_every=10)
+    assert seen[-1] == 29  # the first ten in a row were seen at step 30
+
+
 def test_speed_figures(crops_folder, tmp_path, capsys):
     run = make_run("base", crops_folder, tmp_path / "run", 20)
     trainer = make_trainer(run, build("tiny"), open_device("fp32", 1))

@@ -73,6 +73,7 @@ class Trainer:
         )
         self.averages = copy.deepcopy(stage.trained.state_dict())
         self.step, self.seconds = 0, 0.0
+        self.left_out = torch.zeros((), device=device.torch_device)  # steps, since the last that was made
         run.mkdir(parents=True, exist_ok=True)
         self.checkpoint = run / "checkpoint.pt"
         if self.checkpoint.exists():
@@ -92,7 +93,7 @@ class Trainer:
     ) -> Metrics:
         """Trains to the end of the budget, or for `pause` minutes; saves and validates by the clock (seconds).
 
-        Returns the last figures.
+        Returns the last figures. Raises InputError if it makes no more steps: no gradient has been finite for long.
         """
         log = SummaryWriter(str(self.run)) if self.first else None
         peak, flops = self.device.peak_flops(), self._count_flops()
@@ -110,6 +111,7 @@ class Trainer:
             before, now = now, time.monotonic()
             self.seconds = self.device.agree(self.seconds + now - before)
             if self.step % log_every == 0:
+                self._check(log_every)
                 speed = (self.step - mark_step) / (self.seconds - mark)
                 mark, mark_step = self.seconds, self.step
                 pixels = self.stage.batch * self.device.share.count * self.stage.crop**2
@@ -132,6 +134,12 @@ class Trainer:
             log.close()
         return metrics
 
+    def _check(self, most: int) -> None:
+        if self.left_out.item() >= most:
+            raise InputError(
+                f"{self.run} has diverged: of {most} steps none had a finite gradient; begin again at a lower --rate"
+            )
+
     def _rng(self, step: int) -> StepRNG:
         return StepRNG(self.schedule.seed, step, self.device.torch_device, self.device.share)
 
@@ -143,8 +151,10 @@ class Trainer:
         loss, figures = self._backward(self.step, self.loss)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.schedule.clip)
         # The optimiser leaves out a step whose gradient is not finite, without the device being waited for.
-        self.optimiser.found_inf = (~torch.isfinite(norm)).float()  # type: ignore[attr-defined]
+        left_out = (~torch.isfinite(norm)).float()
+        self.optimiser.found_inf = left_out  # type: ignore[attr-defined]
         self.optimiser.step()
+        self.left_out = (self.left_out + 1) * left_out
         decay = min(self.schedule.ema, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             trained = self.stage.trained.state_dict()
