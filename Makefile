@@ -118,6 +118,7 @@ effort: $(DEV)/ready
 
 # SHVC at the ratios of tables 6 to 9; SHM is the folder of its programs. It does not depend on our models.
 shvc: $(DEV)/ready
+	@test -x "$(SHM)/TAppEncoderStatic" || { echo "make shvc SHM=FOLDER KODAK=FOLDER: SHM is the folder of TAppEncoderStatic"; exit 1; }
 	for middle in 0.3 0.35 0.4 0.45; do for last in 0.6 0.7 0.8 0.9 1; do \
 	  $(DEV)/bin/compass evaluate $(KODAK) --codec shvc --programs $(SHM) --scales 0.25,$$middle,$$last --truncate --qualities 27,32,37,42 \
 	    --processes 2 --force --out results/kodak/shvc-$$middle-$$last.json || exit 1; done; done

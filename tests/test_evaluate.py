@@ -189,9 +189,11 @@ def test_shvc_layers_have_one_centre(tmp_path):
     assert [lines[f"PhaseHorLuma{k}"] for k in (1, 2)] == ["2", "19"]  # 1.6 and 18.7
     assert lines["PhaseVerChroma1"] == lines["PhaseVerLuma1"] == "2"
     assert lines["LayerSetLayerIdList1"] == "0 1 2"
-    for shift, size, lower in ((2, 230, 192), (19, 768, 230)):
-        at_0 = 0.5 * lower / size - 0.5
-        assert -shift / 16 * lower / size == pytest.approx(at_0, abs=1 / 32)
+    for k, (size, lower) in enumerate(((230, 192), (768, 230)), 1):
+        shift = int(lines[f"PhaseHorLuma{k}"])
+        assert -shift / 16 * lower / size == pytest.approx(0.5 * lower / size - 0.5, abs=1 / 32)
+    with pytest.raises(InputError, match="no layer 6 times as large as the one below"):
+        configuration(tmp_path, [layers[0], layers[0].repeat(6, 0).repeat(6, 1)], 27)
 
 
 def test_an_evaluation_is_complete(folder, tiny_model_path, tmp_path):

@@ -342,3 +342,29 @@ def test_a_raw_pipe_gives_few_bytes_at_once(data, tiny_model_path):
 
     with pytest.raises(InputError, match="does not give bytes"):
         compass.open(Text("text"))
+
+
+def test_bands_are_what_is_decoded(data, tiny_model_path):
+    with compass.open(data, model=tiny_model_path) as opened:
+        for layer in range(3):
+            whole = np.asarray(opened.decode(layer))
+            assert np.array_equal(np.concatenate(list(opened.bands(layer).pixels)), whole)
+        part = np.concatenate(list(opened.bands(2, box=(13, 7, 201, 99)).pixels))
+        assert np.array_equal(part, whole[7:99, 13:201])
+
+
+def test_bands_may_be_changed_mixed_and_left(data, tiny_model_path, monkeypatch):
+    monkeypatch.setattr("compass.codec.layer.WINDOW", (64, 64))  # several bands
+    with compass.open(data, model=tiny_model_path) as opened:
+        wholes = [np.asarray(opened.decode(layer)) for layer in range(3)]
+        for layer in range(2):
+            for band in opened.bands(layer).pixels:
+                band[:] = 0  # the caller's own
+        first, second = iter(opened.bands(2).pixels), iter(opened.bands(2).pixels)
+        next(iter(opened.bands(2).pixels))  # and no more of it
+        mixed = [(next(first), next(second)) for _ in range(2)]
+        assert len(mixed[0][0]) < wholes[2].shape[0]
+        for which, rest in ((0, first), (1, second)):
+            found = np.concatenate([*(pair[which] for pair in mixed), *rest])
+            assert np.array_equal(found, wholes[2])
+        assert all(np.array_equal(opened.decode(layer), wholes[layer]) for layer in range(3))

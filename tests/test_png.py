@@ -90,17 +90,30 @@ def test_metadata_is_where_pillow_puts_it(parrots, tmp_path):
         assert read.info["XML:com.adobe.xmp"] == "<x/>"
 
 
-def test_memory_does_not_grow_with_the_image(tmp_path):
-    """64 megapixels, of which one band is there at a time."""
-    band = np.zeros((64, 8000, 3), np.uint8)
-    band[:, ::7] = 200
+@pytest.mark.parametrize(("size", "limit"), [((4000, 4000), 30e6), ((1 << 20, 16), 80e6)])
+def test_memory_does_not_grow_with_the_image(size, limit, tmp_path):
+    """16 megapixels of noise: neither they nor their file are in memory, but for a row of the widest image."""
+    rng = np.random.default_rng(0)
+    rows = 16
+    noise = rng.integers(0, 256, (rows, size[0], 3), np.uint8)
     tracemalloc.start()
-    write_image(Bands("RGB", (8000, 8000), {}, (band for _ in range(125))), tmp_path / "large.png")
+    write_image(Bands("RGB", size, {}, (noise for _ in range(size[1] // rows))), tmp_path / "large.png")
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert most < 40e6
+    assert (tmp_path / "large.png").stat().st_size > 40e6
+    assert most < limit
     with Image.open(tmp_path / "large.png") as read:
-        assert read.size == (8000, 8000)
+        assert read.size == size
+
+
+def test_bands_are_there_once(parrots, tmp_path):
+    bands = Bands("RGB", parrots.size, {}, iter([np.asarray(parrots)]))
+    assert np.array_equal(bands.image(), parrots)
+    with pytest.raises(RuntimeError, match="an image of 240 rows had 0"):
+        bands.image()
+    with pytest.raises(RuntimeError, match="an image of 240 rows had 0"):
+        write_image(bands, tmp_path / "x.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_fails_in_a_band_leaves_no_file(tmp_path, parrots):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from compass.picture.bands import Bands
 from compass.picture.colour import profile_fits
 from compass.picture.files import flattened, write_image
 from compass.picture.modes import to_codable
@@ -64,7 +65,7 @@ def written(image: Image.Image, path: Path) -> Outcome:
             codable = to_codable(image)
         except ValueError as error:
             return Outcome(str(error))
-        given = flattened(codable, "white") if path.suffix in OPAQUE else codable
+        given = flattened(Bands.of(codable), "white").image() if path.suffix in OPAQUE else codable
         write_image(given, path, quality=95)
     with Image.open(path) as found:
         found.load()

@@ -194,7 +194,7 @@ def _decode_file(
         if writing["strip"]:
             image = replace(image, info={})
         if writing["background"] is not None:
-            image = Bands.of(flattened(image.image(), writing["background"]))
+            image = flattened(image, writing["background"])
         write_image(image, target, writing["replace"], writing["quality"])
 
 

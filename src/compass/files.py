@@ -62,6 +62,9 @@ def atomic_writer(path: Path, replace: bool = True) -> Iterator[IO[bytes]]:
         return
     try:
         path = path.resolve()  # through links, so that they stay links
+    except (OSError, RuntimeError) as error:  # the latter of links in a circle
+        raise InputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    try:
         if path.exists() and not path.is_file():
             raise InputError(f"{path} is not a regular file")
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
@@ -79,8 +82,8 @@ def atomic_writer(path: Path, replace: bool = True) -> Iterator[IO[bytes]]:
             _link(partial, path)
     except FileExistsError:
         raise InputError(f"{path} exists already and is not replaced") from None
-    except (OSError, RuntimeError) as error:  # the latter of links in a circle
-        raise InputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)

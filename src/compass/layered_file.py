@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -43,6 +42,7 @@ class LayeredFile:
         self._model_name, self._threads = model, threads
         self._file: IO[bytes] | None = None
         self._lock = threading.Lock()
+        self._made: FileDecoder | None = None
         if isinstance(source, (str, os.PathLike)):
             source = self._file = open_bytes(Path(source))
         try:
@@ -113,7 +113,8 @@ class LayeredFile:
     def bands(self, layer: int | None = None, *, box: tuple[int, int, int, int] | None = None) -> Bands:
         """What `decode` returns, from top to bottom: bands of rows, each decoded when it is asked for.
 
-        The file stays open until then. Raises what `decode` does; what is damaged may show after the first bands.
+        The file must stay open until the last is there. Raises what `decode` does; what is damaged may show after the
+        first bands.
         """
         if box is not None and layer is None and self.whole_layers < len(self.sizes):
             raise InputError("the file is cut before its largest layer ends: say which layer the part is of")
@@ -128,10 +129,13 @@ class LayeredFile:
         made = each_within(lambda: self._lock, self._decoder.bands(layer, window))  # the decoder remembers
         return Bands(self.mode, (window.width, window.height), metadata.as_info, made)
 
-    @cached_property
+    @property
     def _decoder(self) -> FileDecoder:
-        model = store.load_for(self.header.model_hash, self._model_name, self._threads)
-        return FileDecoder(self._source, self.header, model)
+        with self._lock:
+            if self._made is None:
+                model = store.load_for(self.header.model_hash, self._model_name, self._threads)
+                self._made = FileDecoder(self._source, self.header, model)
+            return self._made
 
     def _chosen(self, layer: int | None) -> int:
         """The layer asked for, or the largest that is whole, with a warning if another one is cut."""

@@ -70,7 +70,7 @@ class FileDecoder:
         if layer < len(self._header.layers) - 1:
             decoded = self.layer(layer, window)
             rows, columns = window.inside(decoded.window).slices
-            yield decoded.pixels[rows, columns, :channels]
+            yield decoded.pixels[rows, columns, :channels].copy()  # the decoder keeps its own
             return
         opened, latent = self._open(layer, window)
         parts: list[Pixels] = []
@@ -79,8 +79,9 @@ class FileDecoder:
             rows, columns = shared.inside(part).slices
             parts.append(finish_layer(planes, self._header.colour)[rows, columns, :channels])
             if shared.right == window.right:
-                yield np.concatenate(parts, axis=1)
+                band = np.concatenate(parts, axis=1)
                 parts.clear()
+                yield band
 
     def layer(self, layer: int, window: Window) -> DecodedLayer:
         """At least a window of a layer. Raises FormatError on damaged data."""

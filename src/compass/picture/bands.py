@@ -12,14 +12,14 @@ from PIL import Image
 
 from compass.picture.pyramid import Size
 
-ROWS = 64  # that an image in memory is cut into
+_PIXELS = 1 << 16  # of a piece: as few as numpy does not slow down with
 
 Band = NDArray[np.uint8]  # [h, width, channels]
 
 
 @dataclass(frozen=True)
 class Bands:
-    """An image whose rows are made while they are gone through, once."""
+    """An image whose rows are made while they are gone through: once, by `image` or by `pieces`."""
 
     mode: str  # RGB, L, RGBA or LA
     size: Size  # width, height
@@ -32,18 +32,32 @@ class Bands:
         return cls(image.mode, image.size, image.info, _cut(image))
 
     def image(self) -> Image.Image:
-        """All of it in memory."""
+        """All of it in memory. Raises RuntimeError if its rows have been gone through before."""
         image = Image.new(self.mode, self.size)
         image.info = dict(self.info)
         top = 0
-        for band in self.pixels:
+        for band in self.pieces():
             image.paste(Image.fromarray(band[:, :, 0] if self.mode == "L" else band), (0, top))
             top += len(band)
         return image
 
+    def pieces(self) -> Iterator[Band]:
+        """Its rows, few at a time. Raises RuntimeError at the end if there were not as many as the size says."""
+        rows, count = _rows(self.size[0]), 0
+        for band in self.pixels:
+            count += len(band)
+            yield from (band[top : top + rows] for top in range(0, len(band), rows))
+        if count != self.size[1]:
+            raise RuntimeError(f"an image of {self.size[1]} rows had {count}: its bands are there only once")
+
+
+def _rows(width: int) -> int:
+    return max(1, _PIXELS // width)
+
 
 def _cut(image: Image.Image) -> Iterator[Band]:
     width, height = image.size
-    for top in range(0, height, ROWS):
-        rows = np.asarray(image.crop((0, top, width, min(top + ROWS, height))))
-        yield rows.reshape(len(rows), width, -1)
+    rows = _rows(width)
+    for top in range(0, height, rows):
+        piece = np.asarray(image.crop((0, top, width, min(top + rows, height))))
+        yield piece.reshape(len(piece), width, -1)

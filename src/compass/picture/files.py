@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import numpy as np
 from PIL import Image, ImageColor, UnidentifiedImageError
 
 from compass.errors import InputError
 from compass.files import STANDARD, atomic_writer, read_bytes, write_bytes
-from compass.picture.bands import Bands
+from compass.picture.bands import Band, Bands
 from compass.picture.colour import check_png_colours, profile_space, to_srgb
 from compass.picture.metadata import EXIF_ERRORS, Metadata
 from compass.picture.modes import scale_transparency, to_codable, warn_of_lost_bits, warn_of_lost_frames
@@ -117,6 +118,9 @@ def write_image(image: Image.Image | Bands, path: Path, replace: bool = True, qu
     if path == STANDARD:
         write_bytes(image_bytes(image, path, quality), path)
         return
+    _check_alpha(image, path)
+    if isinstance(image, Bands) and format_of(path) != "PNG":
+        image = image.image()  # first: what is wrong with it shows before a file is begun
     with atomic_writer(path, replace) as file:
         _save(image, path, file, quality)
 
@@ -128,24 +132,29 @@ def image_bytes(image: Image.Image | Bands, path: Path, quality: int | None = No
     return buffer.getvalue()
 
 
-def flattened(image: Image.Image, background: str) -> Image.Image:
+def flattened(image: Bands, background: str) -> Bands:
     """An image with alpha on a background: a name or #rrggbb, as in CSS. Raises InputError if that is no colour."""
     if not image.mode.endswith("A"):
         return image
     mode = image.mode.removesuffix("A")
     try:
-        flat = Image.new(mode, image.size, ImageColor.getcolor(background, mode))
+        colour = ImageColor.getcolor(background, mode)
     except ValueError:
         raise InputError(f"{background!r} is not a colour like white or #fff8e0") from None
-    flat.paste(image.convert(mode), mask=image.getchannel("A"))
-    flat.info = dict(image.info)
-    return flat
+
+    def pieces() -> Iterator[Band]:
+        for band in image.pieces():
+            piece = Image.fromarray(band)
+            flat = Image.new(mode, piece.size, colour)
+            flat.paste(piece.convert(mode), mask=piece.getchannel("A"))
+            yield np.asarray(flat).reshape(*band.shape[:2], -1)
+
+    return Bands(mode, image.size, image.info, pieces())
 
 
 def _save(image: Image.Image | Bands, path: Path, file: IO[bytes], quality: int | None) -> None:
     kind = format_of(path)
-    if image.mode.endswith("A") and kind in _OPAQUE:
-        raise InputError(f"{path}: the image has alpha, which {kind} cannot hold: give it a background (--background)")
+    _check_alpha(image, path)
     if kind == "PNG":
         bands = image if isinstance(image, Bands) else Bands.of(image)
         options = Metadata.of(bands).fitting(kind).save_options(kind)
@@ -166,6 +175,12 @@ def _save(image: Image.Image | Bands, path: Path, file: IO[bytes], quality: int 
             image.save(file, kind, **options)
     finally:
         image.info = info
+
+
+def _check_alpha(image: Image.Image | Bands, path: Path) -> None:
+    kind = format_of(path)
+    if image.mode.endswith("A") and kind in _OPAQUE:
+        raise InputError(f"{path}: the image has alpha, which {kind} cannot hold: give it a background (--background)")
 
 
 @contextlib.contextmanager

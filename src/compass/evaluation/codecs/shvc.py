@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from compass.errors import InputError
 from compass.evaluation.codecs import programs
 from compass.evaluation.codecs.contract import ImageResult, LayerResult, Settings, timed
 from compass.picture.pyramid import Pixels
 
 ENCODER = "TAppEncoderStatic"
 _QP_STEP = 3
+_MOST = 31  # sixteenths of a sample, of luma (ITU-T H.265, F.7.4.3.3.5)
 _TOOLS = {
     "FramesToBeEncoded": 1,
     "GOPSize": 1,
@@ -76,8 +78,11 @@ class SHVC:
 
     def settings(self) -> Settings:
         programs.find(ENCODER)
-        tools = {**_TOOLS, **{f"{tool} of every layer": value for tool, value in _TOOLS_OF_A_LAYER.items()}}
-        return {"program": programs.first_line(ENCODER, "--help", containing="SHM"), "configuration": tools}
+        two = [np.zeros((2, 2, 3), np.uint8)] * 2
+        return {
+            "program": programs.first_line(ENCODER, "--help", containing="SHM"),
+            "configuration": f"as for two layers of one size, QP 0: {configuration(Path(), two, 0)}",
+        }
 
     def code(self, pyramid: Sequence[Pixels], quality: float) -> list[LayerResult]:
         with tempfile.TemporaryDirectory() as name:
@@ -143,7 +148,10 @@ def _phase(size: int, lower: int) -> int:
 
     Sample x lies at (x + 1/2) lower / size - 1/2 of the layer below (ITU-T H.265, H.8.1.4.1).
     """
-    return round(8 * size / lower) - 8
+    phase = round(8 * size / lower) - 8
+    if phase > _MOST:
+        raise InputError(f"SHVC has no layer {size / lower:.3g} times as large as the one below it")
+    return phase
 
 
 def layer_sizes(stream: bytes, count: int) -> list[int]:
