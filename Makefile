@@ -19,7 +19,7 @@ PEERS := $(filter-out %/compass.json %/single-compass.json,$(wildcard results/ko
 # In place of Urban100 and CLIC 2021, which are not at hand: a folder of other pictures.
 STAND_IN ?= valid
 
-.PHONY: demo test test-fast check-lowest check-machines lint types check release web web-test web-demo web-results bench effort shvc results clean
+.PHONY: demo test test-fast check-lowest check-machines lint types check release web web-test web-demo web-results bench effort shvc paper-small results clean
 
 demo: $(RUN)/ready
 	@mkdir -p build
@@ -122,6 +122,14 @@ shvc: $(DEV)/ready
 	for middle in 0.3 0.35 0.4 0.45; do for last in 0.6 0.7 0.8 0.9 1; do \
 	  $(DEV)/bin/compass evaluate $(KODAK) --codec shvc --programs $(SHM) --scales 0.25,$$middle,$$last --truncate --qualities 27,32,37,42 \
 	    --processes 2 --force --out results/kodak/shvc-$$middle-$$last.json || exit 1; done; done
+
+# The paper's own networks at a quarter of their width, one file for its posters' ratios: some hours.
+PAPER_SCALES := 0.25,0.5,1 0.25,0.5,0.9 0.25,0.5,0.8 0.25,0.5,0.7 0.25,0.5,0.6 0.25,0.3 0.25,0.4 0.25,0.5 0.25,0.6 0.25,0.7
+paper-small: $(DEV)/ready
+	for scales in $(PAPER_SCALES); do for codec in compass single-compass simulcast-compass; do \
+	  $(DEV)/bin/compass evaluate $(KODAK) --codec $$codec --model models/paper/paper-small.model --scales $$scales --truncate \
+	    --qualities 1,2,3,4 --processes 2 --force --out results/paper-small/$$codec-$$scales.json || exit 1; done; done
+	$(DEV)/bin/python -m paper report results/paper-small/*.json results/recorded/shvc*.json --out results/paper-small --force
 
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures, STAND_IN one
 # of any others.
