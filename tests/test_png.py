@@ -16,7 +16,7 @@ from compass.picture.bands import Bands
 from compass.picture.files import image_bytes, write_image
 from compass.picture.png import filtered, frame, write_png
 
-MODES = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+MODES = ("L", "LA", "RGB", "RGBA")
 
 
 def written(image):

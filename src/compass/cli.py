@@ -160,15 +160,14 @@ def decode(
     planned = plan(files, out_dir, f".{to}", lambda: (".cmps",))
     for _, target in planned.pairs:
         format_of(target)
-    which = {"layer": layer, "box": box}
+    which = {"layer": layer, "width": width, "box": box}
     opening = {"model": model, "threads": 1 if jobs > 1 else threads}
     writing = {"strip": strip, "background": background, "quality": output_quality, "replace": force}
-    run(partial(_decode_file, which, width, opening, writing, strict, max_pixels), planned, jobs, force)
+    run(partial(_decode_file, which, opening, writing, strict, max_pixels), planned, jobs, force)
 
 
 def _decode_file(
     which: dict[str, Any],
-    width: int | None,
     opening: dict[str, Any],
     writing: dict[str, Any],
     strict: bool,
@@ -176,7 +175,6 @@ def _decode_file(
     source: Path,
     target: Path,
 ) -> None:
-    from compass.picture.bands import Bands
     from compass.picture.files import flattened, limit_pixels, write_image
 
     limit_pixels(max_pixels)
@@ -185,10 +183,7 @@ def _decode_file(
             if strict:
                 warnings.simplefilter("error", CutFileWarning)
             try:
-                if width is None:
-                    image = opened.bands(**which)
-                else:
-                    image = Bands.of(opened.decode(width=width))
+                image = opened.bands(**which)
             except CutFileWarning as warning:
                 raise FormatError(str(warning)) from None
         if writing["strip"]:

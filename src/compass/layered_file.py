@@ -104,26 +104,31 @@ class LayeredFile:
         Raises FormatError on damaged data, InputError if there is no such layer or part, ModelError if the model that
         the file names is not installed.
         """
-        if width is not None:
-            if box is not None:
-                raise InputError("only one of width and box can be given")
-            return self._at_width(width)
-        return self.bands(layer, box=box).image()
+        if width is None:
+            return self.bands(layer, box=box).image()
+        if box is not None:
+            raise InputError("only one of width and box can be given")
+        return self._at_width(width)
 
-    def bands(self, layer: int | None = None, *, box: tuple[int, int, int, int] | None = None) -> Bands:
+    def bands(
+        self, layer: int | None = None, *, width: int | None = None, box: tuple[int, int, int, int] | None = None
+    ) -> Bands:
         """What `decode` returns, from top to bottom: bands of rows, each decoded when it is asked for.
 
-        The file must stay open until the last is there. Raises what `decode` does; what is damaged may show after the
-        first bands.
+        An image at a width is decoded first. The file must stay open until the last band is there. Raises what `decode`
+        does; what is damaged may show after the first bands.
         """
+        if width is not None:
+            return Bands.of(self.decode(layer, width=width, box=box))
         if box is not None and layer is None and self.whole_layers < len(self.sizes):
             raise InputError("the file is cut before its largest layer ends: say which layer the part is of")
         layer = self._chosen(layer)
         size = self.sizes[layer]
-        window = Window(0, 0, size[1], size[0]) if box is None else _window_of(box, size)
         if box is None:
+            window = Window(0, 0, size[1], size[0])
             _check_pixel_limit(self.sizes[: layer + 1])
         else:
+            window = _window_of(box, size)
             _check_pixel_limit([(width, height) for height, width in self._decoder.worked_on(layer, window)])
         metadata = self.metadata(layer)
         made = each_within(lambda: self._lock, self._decoder.bands(layer, window))  # the decoder remembers

@@ -43,12 +43,11 @@ class FileDecoder:
                 found.append((height, width))
         return found
 
-    def bands(self, layer: int, window: Window | None = None) -> Iterator[Band]:
-        """A window of a layer, by default all of it, from top to bottom, with the channels of the header's mode.
+    def bands(self, layer: int, window: Window) -> Iterator[Band]:
+        """A window of a layer from top to bottom, with the channels of the header's mode.
 
         Raises FormatError on damaged data, what is damaged in a tile of several when that is reached.
         """
-        window = Window.whole(self._size(layer)) if window is None else window
         return each_within(products_on_one_thread, self._bands(layer, window))
 
     def _bands(self, layer: int, window: Window) -> Iterator[Band]:

@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from compass.picture.pyramid import Size
-
 _PIXELS = 1 << 16  # of a piece: as few as numpy does not slow down with
 
 Band = NDArray[np.uint8]  # [h, width, channels]
@@ -22,7 +20,7 @@ class Bands:
     """An image whose rows are made while they are gone through: once, by `image` or by `pieces`."""
 
     mode: str  # RGB, L, RGBA or LA
-    size: Size  # width, height
+    size: tuple[int, int]  # width, height
     info: Mapping[Any, Any]  # metadata, as in Pillow's `Image.info`
     pixels: Iterable[Band]  # that follow on each other, of any height
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from compass.errors import InputError, warn
+from compass.picture.bands import Band, Bands
 
 _SPACES = {b"RGB ": ("RGB",), b"GRAY": ("L",), b"CMYK": ("CMYK",), b"Lab ": ("LAB",)}  # and the modes that they fit
 _SRGB_GAMMA, _GAMMA_TOLERANCE = 0.45455, 0.01  # of light to numbers, as PNG writes it
@@ -21,7 +22,6 @@ _CHROMATICITY_TOLERANCE = 0.003
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _PNG, _PNG_CHUNKS = b"\x89PNG\r\n\x1a\n", 1000
 _HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics (ITU-T H.273)
-_ROWS = 256  # that are converted together
 
 Matrix = NDArray[np.float64]
 
@@ -79,19 +79,18 @@ def by_chunks(image: Image.Image) -> Image.Image:
     if curve is None and matrix is None:
         return image
     light = _linear_of_srgb(np.arange(256) / 255) if curve is None else curve
-    converted = image.copy()
     channels = len(image.mode.removesuffix("A"))
-    for top in range(0, image.height, _ROWS):
-        box = (0, top, image.width, min(top + _ROWS, image.height))
-        pixels = np.array(image.crop(box)).reshape(box[3] - top, image.width, -1)
-        colours = light[pixels[:, :, :channels]]
+
+    def converted(piece: Band) -> Band:
+        colours = light[piece[:, :, :channels]]
         if matrix is not None:
             colours = colours @ matrix.T
+        pixels = piece.copy()
         pixels[:, :, :channels] = np.rint(255 * _srgb_of_linear(np.clip(colours, 0, 1)))
-        converted.paste(Image.fromarray(pixels[:, :, 0] if image.mode == "L" else pixels), box)
-    for key in ("gamma", "chromaticity"):
-        converted.info.pop(key, None)
-    return converted
+        return pixels
+
+    kept = {key: value for key, value in info.items() if key not in ("gamma", "chromaticity")}
+    return Bands(image.mode, image.size, kept, map(converted, Bands.of(image).pieces())).image()
 
 
 def check_png_colours(image: Image.Image) -> None:

@@ -118,17 +118,15 @@ def write_image(image: Image.Image | Bands, path: Path, replace: bool = True, qu
     if path == STANDARD:
         write_bytes(image_bytes(image, path, quality), path)
         return
-    _check_alpha(image, path)
-    if isinstance(image, Bands) and format_of(path) != "PNG":
-        image = image.image()  # first: what is wrong with it shows before a file is begun
+    fitting = _fitting(image, path)  # what is wrong with an image that must be whole shows before a file is begun
     with atomic_writer(path, replace) as file:
-        _save(image, path, file, quality)
+        _save(fitting, path, file, quality)
 
 
 def image_bytes(image: Image.Image | Bands, path: Path, quality: int | None = None) -> bytes:
     """Encode an image, its metadata included, in the format of the extension of `path`. Raises InputError."""
     buffer = io.BytesIO()
-    _save(image, path, buffer, quality)
+    _save(_fitting(image, path), path, buffer, quality)
     return buffer.getvalue()
 
 
@@ -152,21 +150,29 @@ def flattened(image: Bands, background: str) -> Bands:
     return Bands(mode, image.size, image.info, pieces())
 
 
-def _save(image: Image.Image | Bands, path: Path, file: IO[bytes], quality: int | None) -> None:
+def _fitting(image: Image.Image | Bands, path: Path) -> Image.Image | Bands:
+    """An image as the format of a file takes it: in bands for PNG, whole for all others, without grey for some.
+
+    Raises InputError if the format has no alpha, and the image has.
+    """
     kind = format_of(path)
-    _check_alpha(image, path)
+    if image.mode.endswith("A") and kind in _OPAQUE:
+        raise InputError(f"{path}: the image has alpha, which {kind} cannot hold: give it a background (--background)")
     if kind == "PNG":
-        bands = image if isinstance(image, Bands) else Bands.of(image)
-        options = Metadata.of(bands).fitting(kind).save_options(kind)
-        with _impossible(path):
-            around = frame(bands.mode, bands.size, options)
-        write_png(file, bands, around)
-        return
-    if isinstance(image, Bands):
-        image = image.image()
-    if kind in _WITHOUT_GREY:
-        image = _in_colour(image)
+        return image if isinstance(image, Bands) else Bands.of(image)
+    whole = image.image() if isinstance(image, Bands) else image
+    return _in_colour(whole) if kind in _WITHOUT_GREY else whole
+
+
+def _save(image: Image.Image | Bands, path: Path, file: IO[bytes], quality: int | None) -> None:
+    """Writes what `_fitting` returned."""
+    kind = format_of(path)
     options = Metadata.of(image).fitting(kind).save_options(kind)
+    if isinstance(image, Bands):
+        with _impossible(path):
+            around = frame(image.mode, image.size, options)
+        write_png(file, image, around)
+        return
     if quality is not None and kind in _LOSSY:
         options["quality"] = quality
     info, image.info = image.info, {}  # all that is to be written is in the options
@@ -175,12 +181,6 @@ def _save(image: Image.Image | Bands, path: Path, file: IO[bytes], quality: int 
             image.save(file, kind, **options)
     finally:
         image.info = info
-
-
-def _check_alpha(image: Image.Image | Bands, path: Path) -> None:
-    kind = format_of(path)
-    if image.mode.endswith("A") and kind in _OPAQUE:
-        raise InputError(f"{path}: the image has alpha, which {kind} cannot hold: give it a background (--background)")
 
 
 @contextlib.contextmanager

@@ -21,6 +21,7 @@ from PIL import Image
 from compass.picture.bands import Band, Bands
 from compass.picture.pyramid import Size
 
+DEFLATE = zlib.Z_RLE  # zlib's strategy
 _SIGNATURE = 8  # bytes
 _FILTERS = (1, 2, 3, 4)  # left, above, their mean, Paeth's
 _SAMPLED = 4  # every fourth pixel of a row chooses its filter
@@ -54,7 +55,7 @@ def frame(mode: str, size: Size, options: Mapping[str, Any]) -> Frame:
 def write_png(file: IO[bytes], image: Bands, around: Frame) -> None:
     """Writes an image of mode RGB, L, RGBA or LA, each band as soon as it is there. Raises as `Bands.pieces` does."""
     file.write(around.front)
-    deflate = zlib.compressobj(strategy=zlib.Z_RLE)
+    deflate = zlib.compressobj(strategy=DEFLATE)
     waiting = b""
     above: Band = np.zeros((image.size[0], 1), np.uint8)
     for rows in image.pieces():

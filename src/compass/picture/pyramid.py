@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from compass.errors import InputError
+from compass.picture.bands import Bands
 from compass.picture.window import Window
 
 MAX_LAYERS = 32
 MAX_SIDE = 1 << 20
 
 _KERNEL = Image.Resampling.BICUBIC
-_ROWS = 256  # that are looked at together
 
 Size = tuple[int, int]  # width, height
 Pixels = NDArray[np.uint8]  # [H, W, 3]
@@ -105,8 +105,8 @@ def targets(image: Image.Image, sizes: Sequence[Size]) -> list[Target]:
 def _mean_seen(image: Image.Image) -> NDArray[np.uint8]:
     """Mean colour of an RGBA image, weighted by alpha."""
     weight, total = 0, np.zeros(3, np.int64)
-    for window in Window(0, 0, image.height, image.width).pieces(_ROWS, image.width):
-        pixels = np.asarray(image.crop((0, window.top, image.width, window.bottom))).astype(np.uint32)
+    for piece in Bands.of(image).pieces():
+        pixels = piece.astype(np.uint32)
         weight += int(pixels[:, :, 3].sum(dtype=np.int64))
         total += (pixels[:, :, :3] * pixels[:, :, 3:]).sum(axis=(0, 1), dtype=np.int64)
     return np.rint(total / max(1, weight)).astype(np.uint8)

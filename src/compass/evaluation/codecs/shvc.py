@@ -102,11 +102,12 @@ class SHVC:
 def configuration(folder: Path, pyramid: Sequence[Pixels], qp: int) -> str:
     """A configuration file for layers `k.yuv` of the folder; `k.out` and `coded.bin` are what the encoder writes."""
     count = len(pyramid)
-    layers = " ".join(map(str, range(count)))
-    lines = {**_TOOLS, "BitstreamFile": folder / "coded.bin", "NumLayers": count}
-    lines |= {
+    lines = {
+        **_TOOLS,
+        "BitstreamFile": folder / "coded.bin",
+        "NumLayers": count,
         "NumLayerInIdList1": count,
-        "LayerSetLayerIdList1": layers,
+        "LayerSetLayerIdList1": " ".join(map(str, range(count))),
         "ListOfOutputLayers1": count - 1,
         "ListOfProfileTierLevelOls1": " ".join(["1", *["2"] * (count - 1)]),
     }
