@@ -20,7 +20,7 @@ from compass.nets.layered import CompassNet
 from compass.nets.liff import LIFF, unfold_features
 from compass.nets.liif import LIIF
 from compass.nets.macs import kmac_per_pixel
-from compass.nets.paper import paper_transforms
+from compass.nets.paper import conv, paper_transforms
 from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
 from compass.training.run import build
 
@@ -133,6 +133,22 @@ def test_rates_stay_in_full_precision_under_autocast():
     assert all(tensor.dtype == torch.float32 for tensor in half)
     assert half.bits_y.item() == pytest.approx(full.bits_y.item(), rel=0.01)
     assert half.bits_z.item() == pytest.approx(full.bits_z.item(), rel=0.01)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (6, 1)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_half_precision_makes_true_gradients_of_the_smallest_inputs(size, stride):
+    torch.manual_seed(0)
+    layer = conv(128, 128, stride=stride).to(memory_format=torch.channels_last)
+    x = torch.randn(2, 128, *size)
+    gradients = []
+    for half in (False, True):
+        layer.zero_grad()
+        torch.full((10_000_000,), 3e38)  # for what reads memory before it writes to it
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            layer(x).float().square().sum().backward()
+        gradients.append(layer.weight.grad.clone())
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0, atol=0.03 * gradients[0].abs().max().item())
 
 
 def compressai_state(codec: torch.nn.Module, naming: str) -> dict[str, torch.Tensor]:

@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from compass.nets.functional import with_own_gradient
 from compass.nets.gdn import GDN
 from compass.nets.hyperprior_codec import Transforms
 
 
+class _Conv(nn.Conv2d):
+    """Leaves half precision for inputs one position high or wide.
+
+    oneDNN (PyTorch 2.13, bf16, kernels larger than 1x1) makes the gradient of the weights for these from memory that
+    was never written: values up to infinity, which drown every other gradient where the norm of all is clipped.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not with_own_gradient() or min(x.shape[2:]) > 1:
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
 def conv(a: int, b: int, kernel: int = 5, stride: int = 2) -> nn.Conv2d:
-    return nn.Conv2d(a, b, kernel, stride, kernel // 2)
+    return _Conv(a, b, kernel, stride, kernel // 2)
 
 
 def deconv(a: int, b: int, kernel: int = 5, stride: int = 2) -> nn.ConvTranspose2d:
