@@ -44,11 +44,13 @@ def run_grid(
     middles: Annotated[str, typer.Option(help="Ratios of the middle one of three layers to the base.")] = ",".join(
         map(str, grid.MIDDLES)
     ),
+    many: Annotated[bool, typer.Option(help="Also files of 3 to 9 layers, each as much larger than the last.")] = True,
 ) -> None:
     """Measure two, three and many layers and ratios beyond training at qualities 1 to 4, and every size alone."""
     ratios = [parse_number(text, "ratio") for text in middles.split(",")]
+    cases = grid.pyramids(ratios, many)
     record = {"command": command_line(), "data_set": folder.name, "model": describe(store.load(model))}
-    rows = grid.measure(folder, QUALITIES, model, processes, ratios)
+    rows = grid.measure(folder, QUALITIES, model, processes, cases)
     curves = [result.to_curve() for result in grid.results(rows, folder.name)]
     write_record({**record, "curves": curves, "pictures": rows}, out, rows=("curves", "pictures"))
 

@@ -58,16 +58,16 @@ class Row(TypedDict):
     alone: list[Single]
 
 
-def pyramids(middles: Sequence[float] = MIDDLES) -> list[Scales]:
+def pyramids(middles: Sequence[float] = MIDDLES, many: bool = True) -> list[Scales]:
     """Layers of every case, as fractions of the image's sides; no case twice.
 
     Two layers: a base of 1/4 and a final layer at that ratio to it; three: one between them at 2.0, or as said; beyond
-    4.0 the final layer is the image and the base is that much smaller; many layers: 1/4 to 1 in equal ratios.
+    4.0 the final layer is the image and the base is that much smaller; `many` layers: 1/4 to 1 in equal ratios.
     """
     cases: list[Scales] = [(1 / 4, s / 4) for s in TWO_LAYERS]
     cases += [(1 / 4, middle / 4, s / 4) for middle in middles for s in THREE_LAYERS]
     cases += [(1 / s, 2 / s, 1.0) for s in OUT_OF_DISTRIBUTION]
-    cases += [tuple(4 ** (k / (n - 1) - 1) for k in range(n)) for n in MANY_LAYERS]
+    cases += [tuple(4 ** (k / (n - 1) - 1) for k in range(n)) for n in MANY_LAYERS if many]
     return list(dict.fromkeys(cases))
 
 
@@ -77,20 +77,20 @@ def scaled(size: Size, factor: float) -> Size:
 
 
 def measure(
-    folder: Path, qualities: Sequence[float], model: str | None, processes: int, middles: Sequence[float] = MIDDLES
+    folder: Path, qualities: Sequence[float], model: str | None, processes: int, cases: Sequence[Scales]
 ) -> list[Row]:
     """A row per image and quality: bytes and PSNR of every layer of every case, and of every size alone."""
-    jobs = [(path, q, model, middles) for path in image_paths(folder) for q in qualities]
+    jobs = [(path, q, model, cases) for path in image_paths(folder) for q in qualities]
     with process_pool(processes) as pool:
         return list(pool.map(_measure_image, *zip(*jobs, strict=True)))
 
 
-def _measure_image(path: Path, quality: float, model: str | None, middles: Sequence[float]) -> Row:
+def _measure_image(path: Path, quality: float, model: str | None, pyramids: Sequence[Scales]) -> Row:
     loaded = store.load(model, threads=1)
     image = read_image(path).convert("RGB")
     cases: list[Case] = []
     different: dict[Size, Pixels] = {}
-    for scales in pyramids(middles):
+    for scales in pyramids:
         sizes = [scaled(image.size, scale) for scale in scales]
         targets = pyramid(image, sizes)
         data, layers = encode_layers(image, sizes, [quality] * len(sizes), loaded)
