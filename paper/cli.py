@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from compass.cli_options import AGAINST, Against, CropsOf, Force, ModelName, check_target, parse_number
+from compass.cli_options import (
+    AGAINST,
+    Against,
+    CropsOf,
+    Force,
+    ModelName,
+    Programs,
+    add_to_path,
+    check_target,
+    parse_number,
+)
 from compass.entropy.quality import MAX_QUALITY
-from compass.errors import CompassError, InputError
+from compass.errors import CompassError
+from compass.evaluation.codecs import registry
+from compass.evaluation.codecs.contract import LayeredCodec
 from compass.evaluation.document import write_report
 from compass.evaluation.evaluate import Evaluation, evaluate, image_paths
 from compass.evaluation.records import command_line, describe, write_record
@@ -81,13 +94,10 @@ def run_mei(
     processes: Processes = 1,
 ) -> None:
     """Measure the scalable codec of Mei et al. at qualities 1 to 4 (needs the extra "train")."""
-    from compass.nets.profiles import PEERS
-    from paper.mei import MeiCodec
+    from paper.mei import find
 
-    if profile not in PEERS:
-        raise InputError(f"there is no peer {profile!r}, only {', '.join(PEERS)}")
     fractions = tuple(parse_number(text, "scale") for text in scales.split(","))
-    work = Evaluation(folder, MeiCodec(weights, profile), fractions, truncate=True)
+    work = Evaluation(folder, find(profile, weights), fractions, truncate=True)
     evaluate(work, out, command_line(), processes)
 
 
@@ -105,17 +115,35 @@ def report(
     ] = None,
     crops_of: CropsOf = None,
     against: Against = AGAINST,
+    mei: Annotated[
+        list[str] | None, typer.Option(help="PROFILE=FILE, weights of a codec of Mei et al. for the crops.")
+    ] = None,
+    programs: Programs = None,
     model: ModelName = None,
     force: Force = False,
 ) -> None:
     """Write the paper's tables with our figures beside them, comparisons of all codecs, curves and images."""
     check_target(out / "report.html", force)
+    add_to_path(programs)
+    others = _codecs(against.split(","), mei or [], model) if crops_of else []
     results = read_results(files)
     sections = [*comparisons(results, QUALITIES), *paper_sections(results, stand_in)]
     for path in layers_of or []:
         sections += all_layers(path, grid.MANY_LAYERS, model)
-    sections += [crops(path, against.split(","), model) for path in crops_of or []]
+    sections += [crops(path, others, model) for path in crops_of or []]
     write_report(sections, out)
+
+
+def _codecs(names: Sequence[str], mei: Sequence[str], model: str | None) -> list[LayeredCodec]:
+    """Codecs by their names; of this project's own those of `model`, of Mei et al. those of `mei`."""
+    known: dict[str, LayeredCodec] = {}
+    for text in mei:
+        from paper.mei import find
+
+        profile, _, weights = text.partition("=")
+        codec = find(profile, Path(weights), range(MAX_QUALITY + 1))
+        known[codec.name] = codec
+    return [known.get(n) or registry.find(n, model if registry.has_models(n) else None) for n in names]
 
 
 def main() -> None:

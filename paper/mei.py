@@ -58,13 +58,20 @@ def _load(weights: Path, profile: str) -> Trained:
     return Trained(net.eval(), [entropy_model(codec) for codec in net.layers])  # type: ignore[arg-type]
 
 
+def find(profile: str, weights: Path, qualities: Sequence[float] = (1.0, 2.0, 3.0, 4.0)) -> MeiCodec:
+    """Raises InputError if there is no such profile."""
+    if profile not in PEERS:
+        raise InputError(f"there is no peer {profile!r}, only {', '.join(PEERS)}")
+    return MeiCodec(weights, profile, qualities)
+
+
 @dataclass(frozen=True)
 class MeiCodec:
     """All layers of a pyramid in one file, at one quality."""
 
     weights: Path
     profile: str  # of `compass.nets.profiles.PEERS`
-    qualities: Sequence[float] = (1.0, 2.0, 3.0, 4.0)
+    qualities: Sequence[float]
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from compass.errors import InputError
+from compass.evaluation.codecs import registry
 from compass.evaluation.document import Section, Table, Text, to_html, to_markdown, write_report
 from compass.evaluation.report import comparisons
 from compass.evaluation.results import parse_results, read_results
@@ -61,7 +62,7 @@ def test_pictures_of_layers_and_crops(tiny_model_path, tmp_path):
     pixels, caption = pictures_of(layers[0]).images[-1]
     assert pixels.shape == (240, 320, 3)
     assert re.fullmatch(r"320x240, \d\d\.\d\d dB, \d+\.\d kbit", caption)
-    crop = crops(PARROTS, ["simulcast-webp"], str(tiny_model_path))
+    crop = crops(PARROTS, [registry.find("simulcast-webp")], str(tiny_model_path))
     shown = pictures_of(crop).images
     sizes = [float(re.search(r"([\d.]+) kbit", caption).group(1)) for _, caption in shown[1:]]
     assert sizes[1] == pytest.approx(sizes[0], rel=0.05)  # matched

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from compass.cli_options import AGAINST, Against, CropsOf, Force, ModelName, check_target, parse_number
+from compass.cli_options import (
+    AGAINST,
+    Against,
+    CropsOf,
+    Force,
+    ModelName,
+    Programs,
+    add_to_path,
+    check_target,
+    parse_number,
+)
 from compass.errors import InputError
 
 
@@ -101,15 +110,13 @@ def evaluate(
         bool, typer.Option("--truncate", help="Cut layer sizes off to whole pixels instead of rounding them.")
     ] = False,
     processes: Annotated[int, typer.Option(min=1, help="Images measured at once.")] = 1,
-    programs: Annotated[
-        list[Path] | None, typer.Option(help="Folders of programs that are not on the path; may be repeated.")
-    ] = None,
+    programs: Programs = None,
     force: Force = False,
 ) -> None:
     """Measure a codec on a folder of images: bytes, PSNR, MS-SSIM, seconds (needs the extra "eval")."""
     check_target(out, force)
     parsed_scales = tuple(parse_number(text, "scale") for text in scales.split(","))
-    os.environ["PATH"] = os.pathsep.join([*(str(path.resolve()) for path in programs or []), os.environ["PATH"]])
+    add_to_path(programs)
     chosen = () if qualities is None else tuple(parse_number(text, "quality") for text in qualities.split(","))
     module = _import_extra("evaluation.evaluate", "eval")
     work = module.Evaluation(folder, codec, parsed_scales, chosen, model, truncate)
@@ -147,12 +154,14 @@ def report(
     check_target(out / "report.html", force)
     chosen = () if qualities is None else tuple(parse_number(text, "quality") for text in qualities.split(","))
     module, visuals = _import_extra("evaluation.report", "eval"), _import_extra("evaluation.visuals", "eval")
+    from compass.evaluation.codecs import registry
     from compass.evaluation.document import write_report
     from compass.evaluation.results import read_results
 
+    others = [registry.find(name) for name in against.split(",")] if crops_of else []
     sections = module.comparisons(read_results(files), chosen)
     sections += [section for path in layers_of or [] for section in visuals.all_layers(path, model=model)]
-    sections += [visuals.crops(path, against.split(","), model) for path in crops_of or []]
+    sections += [visuals.crops(path, others, model) for path in crops_of or []]
     write_report(sections, out)
 
 

@@ -65,6 +65,14 @@ CropsOf = Annotated[
 ]
 Against = Annotated[str, typer.Option(help="Codecs beside this one in the crops.")]
 AGAINST = "simulcast-webp,simulcast-avif"
+Programs = Annotated[
+    list[Path] | None, typer.Option(help="Folders of programs that are not on the path; may be repeated.")
+]
+
+
+def add_to_path(programs: list[Path] | None) -> None:
+    """Lets programs in these folders be found first."""
+    os.environ["PATH"] = os.pathsep.join([*(str(path.resolve()) for path in programs or []), os.environ["PATH"]])
 
 
 def check_target(target: Path, force: bool) -> None:

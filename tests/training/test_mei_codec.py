@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from compass.picture.fidelity import psnr
 from compass.picture.pyramid import pyramid
 from compass.training.klt import start_from_klt
 from paper.cli import app
-from paper.mei import MeiCodec
+from paper.mei import find
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def weights(tmp_path_factory, parrots):
 
 def test_layers_in_real_files(weights, parrots):
     targets = pyramid(parrots, [(80, 60), (160, 120), (320, 240)])
-    layers = MeiCodec(weights, "tiny-mei").code(targets, 4.0)
+    layers = find("tiny-mei", weights).code(targets, 4.0)
     total = 0
     for layer, target in zip(layers, targets, strict=True):
         total += layer.coded.bytes
@@ -41,7 +42,7 @@ def test_layers_in_real_files(weights, parrots):
 
 
 def test_other_sizes_are_coded_at_the_next_dyadic_one(weights, parrots):
-    codec = MeiCodec(weights, "tiny-mei")
+    codec = find("tiny-mei", weights)
     base, middle = (80, 60), (160, 120)
     between = codec.code(pyramid(parrots, [base, (100, 75)]), 4.0)
     assert between[1].coded.image.shape == (75, 100, 3)
@@ -54,10 +55,10 @@ def test_other_sizes_are_coded_at_the_next_dyadic_one(weights, parrots):
 @pytest.mark.parametrize("sizes", [[(40, 30), (320, 240)], [(80, 60), (90, 68), (100, 75)]])
 def test_sizes_that_do_not_fit(weights, parrots, sizes):
     with pytest.raises(InputError, match="do not fit 3 dyadic ones"):
-        MeiCodec(weights, "tiny-mei").code(pyramid(parrots, sizes), 3.0)
+        find("tiny-mei", weights).code(pyramid(parrots, sizes), 3.0)
 
 
-def test_the_command(weights, parrots, tmp_path):
+def test_the_commands(weights, parrots, tiny_model_path, tmp_path):
     from typer.testing import CliRunner
 
     (tmp_path / "pictures").mkdir()
@@ -70,3 +71,11 @@ def test_the_command(weights, parrots, tmp_path):
     record = json.loads(out.read_text())
     assert record["name"] == "mei-original"  # as in the paper's tables
     assert [len(mean["layers"]) for mean in record["means"]] == [3] * 4
+    report = ["report", str(out), "--crops-of", str(tmp_path / "pictures" / "64.png"), "--model", str(tiny_model_path)]
+    peers = ["--against", "simulcast-compass,mei-original,simulcast-webp", "--mei", f"tiny-mei={weights}"]
+    result = CliRunner().invoke(app, [*report, *peers, "--out", str(tmp_path / "report")])
+    assert result.exit_code == 0, result.output
+    captions = re.findall(r"alt=.([a-z-]+)", (tmp_path / "report" / "report.html").read_text())
+    assert captions == ["original", "compass", "simulcast-compass", "mei-original", "simulcast-webp"]
+    result = CliRunner().invoke(app, [*report, "--mei", f"mei-tiny={weights}", "--out", str(tmp_path / "other")])
+    assert isinstance(result.exception, InputError)

@@ -71,14 +71,15 @@ def all_layers(
     return sections
 
 
-def crops(path: Path, codecs: Sequence[str], model: str | None = None, quality: float = 3.0) -> Section:
+def crops(path: Path, codecs: Sequence[LayeredCodec], model: str | None = None, quality: float = 3.0) -> Section:
     """The liveliest part of the largest of three layers: original, this codec, and others at as many bits."""
     image = read_image(path).convert("RGB")
     targets = pyramid(image, sizes_from_scales(image.size, _SCALES))
     ours = registry.find("compass", model).code(targets, quality)
     window = _liveliest(targets[-1])
     shown = [(targets[-1][window], "original")]
-    for name, layers in [("compass", ours), *((n, _at_bytes(n, targets, ours[-1].accumulated_bytes)) for n in codecs)]:
+    others = [(codec.name, _at_bytes(codec, targets, ours[-1].accumulated_bytes)) for codec in codecs]
+    for name, layers in [("compass", ours), *others]:
         shown.append((layers[-1].coded.image[window], f"{name}, {_caption(layers[-1], targets[-1])}"))
     title = f"{path.name}, largest of three layers, at equal bits (PSNR: of the whole image)"
     return Section(title, [PictureRow(shown, lossless=True, enlarged=_SHOWN)])
@@ -89,9 +90,8 @@ def _caption(layer: LayerResult, target: Pixels, size: Size | None = None) -> st
     return f"{size[0]}x{size[1]}, {text}" if size else text
 
 
-def _at_bytes(name: str, targets: Sequence[Pixels], wanted: int) -> list[LayerResult]:
+def _at_bytes(codec: LayeredCodec, targets: Sequence[Pixels], wanted: int) -> list[LayerResult]:
     """The layers of a codec at the setting that comes nearest to this many bytes in all."""
-    codec: LayeredCodec = registry.find(name)
     low, high = min(codec.qualities), max(codec.qualities)
     rising = codec.code(targets, low)[-1].accumulated_bytes < codec.code(targets, high)[-1].accumulated_bytes
     best: list[LayerResult] = []

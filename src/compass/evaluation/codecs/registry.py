@@ -49,6 +49,12 @@ def names() -> list[str]:
     return [name for name in (*LAYERED_CODECS, *separate) if "-effort-" not in name]
 
 
+def has_models(name: str) -> bool:
+    """Whether the codec of this name is this project's, so that `find` can be given a model for it."""
+    codec = LAYERED_CODECS.get(name) or IMAGE_CODECS.get(name.partition("-")[2])
+    return isinstance(codec, (CompassCodec, BaseCodec))
+
+
 def find(name: str, model: str | None = None) -> LayeredCodec:
     """A codec by its name; `model` makes this project's own use another model (name or file).
 
