@@ -119,6 +119,9 @@ def report(
         list[str] | None, typer.Option(help="PROFILE=FILE, weights of a codec of Mei et al. for the crops.")
     ] = None,
     programs: Programs = None,
+    cards: Annotated[
+        list[Path] | None, typer.Option("--card", help="Card of trained weights, for a table of them all.")
+    ] = None,
     model: ModelName = None,
     force: Force = False,
 ) -> None:
@@ -128,6 +131,10 @@ def report(
     others = _codecs(against.split(","), mei or [], model) if crops_of else []
     results = read_results(files)
     sections = [*comparisons(results, QUALITIES), *paper_sections(results, stand_in)]
+    if cards:
+        from paper.models import models_section
+
+        sections += models_section(cards)
     for path in layers_of or []:
         sections += all_layers(path, grid.MANY_LAYERS, model)
     sections += [crops(path, others, model) for path in crops_of or []]

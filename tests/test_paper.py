@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 import compass
 from compass.bitstream import container
+from compass.errors import InputError
 from compass.evaluation.bdrate import layer_bd_rate
 from compass.evaluation.document import to_markdown
 from paper import grid
@@ -131,3 +133,32 @@ def test_a_stand_in_fills_tables_whose_data_set_is_absent_and_says_so():
     text = to_markdown("Report", paper_sections([*on_kodak, *on_photos], "photos"))
     assert "1; the paper on Urban100, ours on other images: photos. BD-rate" in text
     assert "1; Kodak. BD-rate" in text
+
+
+@pytest.mark.parametrize("profile", ["tiny", "tiny-mei"])
+def test_table_of_trained_weights(profile, tmp_path):
+    pytest.importorskip("torch")
+    from paper.models import models_section
+
+    card = tmp_path / "some-weights.json"
+    figures = {"profile": profile, "part": "base", "core_minutes": 60, "pixels": 2_500_000_000}
+    card.write_text(json.dumps({**figures, "validation": {"cost": 1.25}, "curve": [[1e9, 1.5], [2.5e9, 1.25]]}))
+    (section,) = models_section([card])
+    rows = section.blocks[1].rows
+    assert rows[0][0:2] == ["some-weights", "base"]
+    assert rows[0][5:] == ["60", "2.50", "1.25"]
+    layers = 2 if profile == "tiny-mei" else 1
+    assert len(rows) == layers
+    assert all(float(row[3]) > float(row[4]) > 0 for row in rows)
+    assert "some-weights" in section.blocks[2].html()
+
+
+def test_what_is_no_card(tmp_path):
+    pytest.importorskip("torch")
+    from paper.models import models_section
+
+    with pytest.raises(InputError, match=r"nothing.json is no card in JSON: .*No such file"):
+        models_section([tmp_path / "nothing.json"])
+    (tmp_path / "empty.json").write_text("{}")
+    with pytest.raises(InputError, match=r"empty.json is no card: it has no 'core_minutes'"):
+        models_section([tmp_path / "empty.json"])

@@ -88,6 +88,18 @@ def curves(results: Sequence[Result], layer: int, title: str) -> str:
     return _inline(figure)
 
 
+def trainings(lines: Sequence[Line]) -> str:
+    """Validation cost over billions of pixels seen, as the text of an SVG image."""
+    figure, axes = plt.subplots(figsize=(10.5, 4.6), layout="constrained")
+    for line in lines:
+        pixels, costs = zip(*line.points, strict=True)
+        axes.plot(pixels, costs, line.style, label=line.label)
+    axes.set(xlabel="billions of pixels seen", ylabel="validation cost")
+    axes.grid(alpha=0.3)
+    figure.legend(fontsize=7.5, loc="outside right center", frameon=False)
+    return _inline(figure)
+
+
 def _short(name: str) -> str:
     """A name without the settings in its middle: those are in the table."""
     return re.sub(r" \([^)]*,[^)]*\)", "", name)
