@@ -32,6 +32,7 @@ from compass.evaluation.results import read_results
 from compass.evaluation.visuals import all_layers, crops
 from compass.model import store
 from paper import exactness, grid
+from paper.ablation import ablation_section
 from paper.report import paper_sections
 from paper.tables import QUALITIES
 
@@ -122,6 +123,9 @@ def report(
     cards: Annotated[
         list[Path] | None, typer.Option("--card", help="Card of trained weights, for a table of them all.")
     ] = None,
+    liif: Annotated[
+        Path | None, typer.Option(help="Results of evaluate with LIIF in LIFF's place, for supplement B.6.")
+    ] = None,
     model: ModelName = None,
     force: Force = False,
 ) -> None:
@@ -135,6 +139,8 @@ def report(
         from paper.models import models_section
 
         sections += models_section(cards)
+    if liif:
+        sections.append(ablation_section(results, read_results([liif])[0], RESULTS / "predictors.json"))
     for path in layers_of or []:
         sections += all_layers(path, grid.MANY_LAYERS, model)
     sections += [crops(path, others, model) for path in crops_of or []]

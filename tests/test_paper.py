@@ -14,6 +14,7 @@ from compass.errors import InputError
 from compass.evaluation.bdrate import layer_bd_rate
 from compass.evaluation.document import to_markdown
 from paper import grid
+from paper.ablation import ablation_section
 from paper.exactness import check, decode_all, encode_all
 from paper.report import paper_sections
 from paper.tables import paper_tables, reported
@@ -162,3 +163,22 @@ def test_what_is_no_card(tmp_path):
     (tmp_path / "empty.json").write_text("{}")
     with pytest.raises(InputError, match=r"empty.json is no card: it has no 'core_minutes'"):
         models_section([tmp_path / "empty.json"])
+
+
+def test_ablation(tmp_path):
+    predictors = tmp_path / "predictors.json"
+    rows = [
+        {"predictor": name, "ratio": ratio, "kmac_per_pixel": kmac, "milliseconds": 10 * kmac}
+        for name, ratio, kmac in (("LIFF", 1.2, 900), ("LIFF", 2.0, 500), ("LIIF", 2.0, 1000))
+    ]
+    predictors.write_text(json.dumps({"rows": rows}))
+    liff, liif = result("compass", 1.0, images=()), result("compass", 1.25, images=())
+    section = ablation_section([liff], liif, predictors)
+    (first, second) = section.blocks[1].rows
+    assert first == ["LIFF", "500", "811", "5000", "19", "-20.0 %", "-0.6 %"]
+    assert second == ["LIIF", "1000", "1100", "10000", "21", "", ""]
+    with pytest.raises(InputError, match="there is no result of compass in the layers"):
+        ablation_section([replace(liff, scales=(0.2, 0.5, 1.0))], liif, predictors)
+    predictors.write_text("{}")
+    with pytest.raises(InputError, match=r"predictors.json is no file of predictors: 'rows'"):
+        ablation_section([liff], liif, predictors)
