@@ -123,13 +123,24 @@ shvc: $(DEV)/ready
 	  $(DEV)/bin/compass evaluate $(KODAK) --codec shvc --programs $(SHM) --scales 0.25,$$middle,$$last --truncate --qualities 27,32,37,42 \
 	    --processes 2 --force --out results/kodak/shvc-$$middle-$$last.json || exit 1; done; done
 
-# The paper's own networks at a quarter of their width, one file for its posters' ratios: some hours.
-PAPER_SCALES := 0.25,0.5,1 0.25,0.5,0.9 0.25,0.5,0.8 0.25,0.5,0.7 0.25,0.5,0.6 0.25,0.3 0.25,0.4 0.25,0.5 0.25,0.6 0.25,0.7
+# The paper's own networks and peers at a quarter of their width, in all of its layers and ratios: a day of one core.
+# SHM, as above, puts SHVC beside them in the crops.
+SMALL := results/paper-small
+SMALL_CROPS := 05 08 13 14 16 21 24
+COMMA := ,
+GRID = $(DEV)/bin/python -m paper grid $(KODAK) --no-many --out $(SMALL)
+MEI := mei-small=models/mei-small.pt mei-enhanced-small=models/mei-enhanced-small.pt
 paper-small: $(DEV)/ready
-	for scales in $(PAPER_SCALES); do for codec in compass single-compass simulcast-compass; do \
-	  $(DEV)/bin/compass evaluate $(KODAK) --codec $$codec --model models/paper/paper-small.model --scales $$scales --truncate \
-	    --qualities 1,2,3,4 --processes 2 --force --out results/paper-small/$$codec-$$scales.json || exit 1; done; done
-	$(DEV)/bin/python -m paper report results/paper-small/*.json results/recorded/shvc*.json --out results/paper-small --force
+	$(GRID)/grid.json --model models/paper/paper-small.model
+	$(GRID)/factorized.json --model models/paper/factorized-small.model
+	for peer in $(MEI); do $(GRID)/$${peer%%=*}.json --mei $$peer || exit 1; done
+	$(DEV)/bin/compass evaluate $(KODAK) --codec compass --model models/paper/paper-small-liif.model --qualities 1,2,3,4 --truncate \
+	  --processes 2 --force --out $(SMALL)/liif.json
+	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/factorized.json $(SMALL)/mei-*.json results/kodak/shvc-*.json \
+	  results/recorded/shvc*.json --liif $(SMALL)/liif.json $(patsubst %,--card %,$(wildcard models/*.json)) --model models/paper/paper-small.model \
+	  --layers-of $(KODAK)/kodim07.png --layers-of $(KODAK)/kodim20.png $(SMALL_CROPS:%=--crops-of $(KODAK)/kodim%.png) \
+	  $(MEI:%=--mei %) --against simulcast-compass,mei-original,mei-enhanced$(if $(SHM),$(COMMA)shvc --programs $(SHM)) \
+	  --out $(SMALL) --force
 
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures, STAND_IN one
 # of any others.

@@ -27,7 +27,7 @@ from compass.evaluation.codecs.contract import LayeredCodec
 from compass.evaluation.document import write_report
 from compass.evaluation.evaluate import Evaluation, evaluate, image_paths
 from compass.evaluation.records import command_line, describe, write_record
-from compass.evaluation.report import comparisons
+from compass.evaluation.report import SUBJECT, comparisons
 from compass.evaluation.results import read_results
 from compass.evaluation.visuals import all_layers, crops
 from compass.model import store
@@ -59,13 +59,25 @@ def run_grid(
         map(str, grid.MIDDLES)
     ),
     many: Annotated[bool, typer.Option(help="Also files of 3 to 9 layers, each as much larger than the last.")] = True,
+    mei: Annotated[
+        str | None, typer.Option(help="PROFILE=FILE: measure weights of the codec of Mei et al. instead.")
+    ] = None,
 ) -> None:
     """Measure two, three and many layers and ratios beyond training at qualities 1 to 4, and every size alone."""
     ratios = [parse_number(text, "ratio") for text in middles.split(",")]
     cases = grid.pyramids(ratios, many)
-    record = {"command": command_line(), "data_set": folder.name, "model": describe(store.load(model))}
-    rows = grid.measure(folder, QUALITIES, model, processes, cases)
-    curves = [result.to_curve() for result in grid.results(rows, folder.name)]
+    record: dict[str, object] = {"command": command_line(), "data_set": folder.name}
+    coder: grid.Coder
+    if mei:
+        codec = _mei(mei)
+        coder, name = grid.OfPeer(codec), codec.name
+        record["settings"] = codec.settings()
+    else:
+        loaded = store.load(model)
+        coder, name = grid.OfModel(model), loaded.name if loaded.one_layer else SUBJECT  # as the paper's tables do
+        record["model"] = describe(loaded)
+    rows = grid.measure(folder, QUALITIES, coder, processes, cases)
+    curves = [result.to_curve() for result in grid.results(rows, folder.name, name)]
     write_record({**record, "curves": curves, "pictures": rows}, out, rows=("curves", "pictures"))
 
 
@@ -149,14 +161,16 @@ def report(
 
 def _codecs(names: Sequence[str], mei: Sequence[str], model: str | None) -> list[LayeredCodec]:
     """Codecs by their names; of this project's own those of `model`, of Mei et al. those of `mei`."""
-    known: dict[str, LayeredCodec] = {}
-    for text in mei:
-        from paper.mei import find
-
-        profile, _, weights = text.partition("=")
-        codec = find(profile, Path(weights), range(MAX_QUALITY + 1))
-        known[codec.name] = codec
+    known = {codec.name: codec for codec in map(_mei, mei)}
     return [known.get(n) or registry.find(n, model if registry.has_models(n) else None) for n in names]
+
+
+def _mei(text: str) -> LayeredCodec:
+    """The codec of Mei et al. from PROFILE=FILE, at any quality."""
+    from paper.mei import find
+
+    profile, _, weights = text.partition("=")
+    return find(profile, Path(weights), range(MAX_QUALITY + 1))
 
 
 def main() -> None:

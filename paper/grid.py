@@ -6,16 +6,21 @@ the time that `compass evaluate` would take for each case.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, NotRequired, Protocol, TypedDict
 
 import numpy as np
 from PIL import Image
 
 from compass.bitstream import container
 from compass.codec.encoder import encode_layers
+from compass.errors import InputError
+from compass.evaluation.codecs.contract import LayeredCodec
 from compass.evaluation.evaluate import image_paths
+from compass.evaluation.report import SUBJECT
 from compass.evaluation.results import Result
 from compass.model import store
 from compass.picture.fidelity import psnr
@@ -30,15 +35,16 @@ OUT_OF_DISTRIBUTION = (4.5, 5.0, 5.5, 6.0)
 MANY_LAYERS = (3, 4, 5, 6, 9)
 
 Scales = tuple[float, ...]
+Coded = tuple[int, Pixels]  # bytes that a reader needs, [H, W, 3]
 
 
 class Case(TypedDict):
-    """One file: its layers, the smallest first."""
+    """One file: its layers, the smallest first. Sizes alone, where the codec makes no such file."""
 
     scales: Sequence[float]  # of the image's sides
     sizes: Sequence[Sequence[int]]  # width, height
-    bytes: Sequence[int]  # up to the layer's last
-    psnr_rgb: Sequence[float]
+    bytes: NotRequired[Sequence[int]]  # up to the layer's last
+    psnr_rgb: NotRequired[Sequence[float]]
 
 
 class Single(TypedDict):
@@ -76,38 +82,79 @@ def scaled(size: Size, factor: float) -> Size:
     return max(1, int(size[0] * factor + 1e-9)), max(1, int(size[1] * factor + 1e-9))
 
 
+class Coder(Protocol):
+    """What the grid is measured for; handed to other processes."""
+
+    def layered(self, image: Image.Image, targets: Sequence[Pixels], quality: float) -> Iterator[Coded]:
+        """One file of all layers: bytes up to each one's last, the decoded layer. Nothing if it makes no such file."""
+
+    def alone(self, image: Pixels, quality: float) -> Iterator[Coded]:
+        """A file of this size alone. Nothing of what codes in layers only."""
+
+
+@dataclass(frozen=True)
+class OfModel:
+    """This project's codec with a model."""
+
+    model: str | None
+
+    def layered(self, image: Image.Image, targets: Sequence[Pixels], quality: float) -> Iterator[Coded]:
+        model = store.load(self.model, threads=1)
+        if not model.one_layer:
+            sizes = [(target.shape[1], target.shape[0]) for target in targets]
+            data, layers = encode_layers(image, sizes, [quality] * len(sizes), model)
+            header = container.read_header(data)
+            for k, layer in enumerate(layers):
+                yield header.span(k)[1], layer.pixels
+
+    def alone(self, image: Pixels, quality: float) -> Iterator[Coded]:
+        size = image.shape[1], image.shape[0]
+        data, (layer,) = encode_layers(Image.fromarray(image), [size], [quality], store.load(self.model, threads=1))
+        yield len(data), layer.pixels
+
+
+@dataclass(frozen=True)
+class OfPeer:
+    """A codec under test that codes in layers."""
+
+    codec: LayeredCodec
+
+    def layered(self, image: Image.Image, targets: Sequence[Pixels], quality: float) -> Iterator[Coded]:
+        with contextlib.suppress(InputError):  # of sizes that it makes no layers of
+            for layer in self.codec.code(targets, quality):
+                yield layer.accumulated_bytes, layer.coded.image
+
+    def alone(self, image: Pixels, quality: float) -> Iterator[Coded]:
+        yield from ()
+
+
 def measure(
-    folder: Path, qualities: Sequence[float], model: str | None, processes: int, cases: Sequence[Scales]
+    folder: Path, qualities: Sequence[float], coder: Coder, processes: int, cases: Sequence[Scales]
 ) -> list[Row]:
     """A row per image and quality: bytes and PSNR of every layer of every case, and of every size alone."""
-    jobs = [(path, q, model, cases) for path in image_paths(folder) for q in qualities]
+    jobs = [(path, q, coder, cases) for path in image_paths(folder) for q in qualities]
     with process_pool(processes) as pool:
         return list(pool.map(_measure_image, *zip(*jobs, strict=True)))
 
 
-def _measure_image(path: Path, quality: float, model: str | None, pyramids: Sequence[Scales]) -> Row:
-    loaded = store.load(model, threads=1)
+def _measure_image(path: Path, quality: float, coder: Coder, pyramids: Sequence[Scales]) -> Row:
     image = read_image(path).convert("RGB")
     cases: list[Case] = []
     different: dict[Size, Pixels] = {}
     for scales in pyramids:
         sizes = [scaled(image.size, scale) for scale in scales]
         targets = pyramid(image, sizes)
-        data, layers = encode_layers(image, sizes, [quality] * len(sizes), loaded)
-        header = container.read_header(data)
-        cases.append(
-            {
-                "scales": scales,
-                "sizes": sizes,
-                "bytes": [header.span(k)[1] for k in range(len(sizes))],
-                "psnr_rgb": [round(psnr(a.pixels, b), 3) for a, b in zip(layers, targets, strict=True)],
-            }
-        )
+        case: Case = {"scales": scales, "sizes": sizes}
+        coded = list(coder.layered(image, targets, quality))
+        if coded:
+            case["bytes"] = [count for count, _ in coded]
+            case["psnr_rgb"] = [round(psnr(x, target), 3) for (_, x), target in zip(coded, targets, strict=True)]
+        cases.append(case)
         different |= zip(sizes, targets, strict=True)
     alone: list[Single] = []
     for size, target in different.items():
-        data, (layer,) = encode_layers(Image.fromarray(target), [size], [quality], loaded)
-        alone.append({"size": size, "bytes": len(data), "psnr_rgb": round(psnr(layer.pixels, target), 3)})
+        for count, pixels in coder.alone(target, quality):
+            alone.append({"size": size, "bytes": count, "psnr_rgb": round(psnr(pixels, target), 3)})
     return {"picture": path.name, "quality": quality, "cases": cases, "alone": alone}
 
 
@@ -117,13 +164,18 @@ class _Layer(NamedTuple):
     psnr_rgb: float
 
 
-def results(rows: Sequence[Row], data_set: str) -> list[Result]:
-    """By case: all layers in one file, every layer alone, and one file per layer, as `compass evaluate` names them."""
+def results(rows: Sequence[Row], data_set: str, name: str = SUBJECT) -> list[Result]:
+    """By case: all layers in one file, every layer alone, and one file per layer, as `compass evaluate` names them.
+
+    name: of the codec, or of the base codec alone.
+    """
     qualities = tuple(sorted({row["quality"] for row in rows}))
     found = []
     for index, case in enumerate(rows[0]["cases"]):
         scales = tuple(case["scales"])
-        for codec, layers_of in (("compass", _layered), ("single-compass", _single), ("simulcast-compass", _simulcast)):
+        ways = [(name, _layered)] * ("bytes" in case)
+        ways += [(f"single-{name}", _single), (f"simulcast-{name}", _simulcast)] * bool(rows[0]["alone"])
+        for codec, layers_of in ways:
             coded = {q: [layers_of(row, index) for row in rows if row["quality"] == q] for q in qualities}
             layers = tuple([_mean([x[k] for x in coded[q]]) for q in qualities] for k in range(len(scales)))
             found.append(Result(codec, "measured", data_set, scales, "", qualities, layers))

@@ -60,7 +60,7 @@ def test_grid_results_count_all_bytes_of_each_way():
 
 def test_grid_rows_hold_real_files(parrots, tiny_model_path, tmp_path):
     parrots.resize((48, 36)).save(tmp_path / "small.png")
-    (row,) = grid.measure(tmp_path, [2.0], str(tiny_model_path), 1, grid.pyramids([2.0]))
+    (row,) = grid.measure(tmp_path, [2.0], grid.OfModel(str(tiny_model_path)), 1, grid.pyramids([2.0]))
     case = next(case for case in row["cases"] if case["scales"] == (1 / 4, 1 / 2, 1.0))
     assert case["sizes"] == [(12, 9), (24, 18), (48, 36)]
     alone = {single["size"]: single for single in row["alone"]}

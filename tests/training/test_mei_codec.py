@@ -79,3 +79,15 @@ def test_the_commands(weights, parrots, tiny_model_path, tmp_path):
     assert captions == ["original", "compass", "simulcast-compass", "mei-original", "simulcast-webp"]
     result = CliRunner().invoke(app, [*report, "--mei", f"mei-tiny={weights}", "--out", str(tmp_path / "other")])
     assert isinstance(result.exception, InputError)
+
+
+def test_the_grid_of_the_peer(weights, parrots, tmp_path):
+    from paper.grid import OfPeer, measure, results
+
+    parrots.resize((64, 48)).save(tmp_path / "small.png")
+    cases = [(0.25, 0.5, 0.8), (1 / 5, 2 / 5, 1.0)]  # the second is beyond its three layers
+    rows = measure(tmp_path, [1.0, 4.0], OfPeer(find("tiny-mei", weights)), 1, cases)
+    assert [["bytes" in case for case in row["cases"]] for row in rows] == [[True, False]] * 2
+    (result,) = results(rows, "small", "mei-original")
+    assert (result.name, result.scales) == ("mei-original", (0.25, 0.5, 0.8))
+    assert result.final[1] > result.final[0]  # more bits, more PSNR

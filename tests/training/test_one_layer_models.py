@@ -138,3 +138,14 @@ def test_the_command_line_uses_a_one_layer_model(base_path, tmp_path):
 def test_models_without_hyperprior_cannot_be_refined(factorized_path, parrots):
     with pytest.raises(ModelError, match="encode with effort 1"):
         compass.encode(parrots.resize((32, 32)), model=factorized_path, effort=2)
+
+
+def test_grid_of_a_base_codec_alone(parrots, base_path, tmp_path):
+    from paper import grid
+
+    parrots.resize((48, 36)).save(tmp_path / "small.png")
+    rows = grid.measure(tmp_path, [2.0, 3.0], grid.OfModel(str(base_path)), 1, [(0.5, 1.0)])
+    single, simulcast = grid.results(rows, "small", "factorized")
+    assert [r.name for r in (single, simulcast)] == ["single-factorized", "simulcast-factorized"]
+    assert simulcast.layers[0] == single.layers[0]
+    assert simulcast.final[0][0] == pytest.approx(single.final[0][0] + single.layers[0][0][0] / 4, rel=0.02)
