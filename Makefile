@@ -134,13 +134,17 @@ paper-small: $(DEV)/ready
 	$(GRID)/grid.json --model models/paper/paper-small.model
 	$(GRID)/factorized.json --model models/paper/factorized-small.model
 	for peer in $(MEI); do $(GRID)/$${peer%%=*}.json --mei $$peer || exit 1; done
+	for codec in compass single-compass simulcast-compass; do \
+	  $(DEV)/bin/compass evaluate $(STAND_IN) --codec $$codec --model models/paper/paper-small.model --qualities 1,2,3,4 --truncate \
+	    --processes 2 --force --out $(SMALL)/stand-in-$$codec.json || exit 1; done
+	$(DEV)/bin/python -m paper mei models/mei-enhanced-small.pt $(STAND_IN) --profile mei-enhanced-small --out $(SMALL)/stand-in-mei.json
 	$(DEV)/bin/compass evaluate $(KODAK) --codec compass --model models/paper/paper-small-liif.model --qualities 1,2,3,4 --truncate \
 	  --processes 2 --force --out $(SMALL)/liif.json
-	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/factorized.json $(SMALL)/mei-*.json results/kodak/shvc-*.json \
+	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/factorized.json $(SMALL)/mei-*.json $(SMALL)/stand-in-*.json results/kodak/shvc-*.json \
 	  results/recorded/shvc*.json --liif $(SMALL)/liif.json $(patsubst %,--card %,$(wildcard models/*.json)) --model models/paper/paper-small.model \
 	  --layers-of $(KODAK)/kodim07.png --layers-of $(KODAK)/kodim20.png $(SMALL_CROPS:%=--crops-of $(KODAK)/kodim%.png) \
 	  $(MEI:%=--mei %) --against simulcast-compass,mei-original,mei-enhanced$(if $(SHM),$(COMMA)shvc --programs $(SHM)) \
-	  --out $(SMALL) --force
+	  --stand-in $(notdir $(STAND_IN)) --out $(SMALL) --force
 
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures, STAND_IN one
 # of any others.

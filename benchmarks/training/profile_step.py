@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from compass.training.device import open_device
 from compass.training.loop import Schedule
-from compass.training.run import Run, build, make_trainer
+from compass.training.run import Run, build_for_training, make_trainer
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
             options.stage, options.profile, [options.data], [], Path(folder), Schedule(1, None, 1e-4), options.crop,
             options.batch, [], limit=64,
         )  # fmt: skip
-        trainer = make_trainer(run, build(options.profile), device)
+        trainer = make_trainer(run, build_for_training(options.profile), device)
     flops, peak = trainer._count_flops(), device.peak_flops()
     if options.compile:
         trainer.stage.compile_parts()
