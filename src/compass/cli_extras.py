@@ -31,7 +31,10 @@ def train(
     profile: Annotated[str, typer.Option(help="fast, paper, factorized, mei, ...")] = "fast",
     start: Annotated[
         list[str] | None,
-        typer.Option(help="Weights to start from: FILE, PART=FILE, or PART=OTHER:FILE (another part's weights)."),
+        typer.Option(
+            help="Weights to start from: FILE, PART=FILE, PART=OTHER:FILE (another part's), or PART=narrow:FILE "
+            "(of a narrower profile)."
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Budget in steps.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.001, help="Budget in minutes of training.")] = None,

@@ -22,7 +22,9 @@ from compass.nets.liif import LIIF
 from compass.nets.macs import kmac_per_pixel
 from compass.nets.paper import conv, paper_transforms
 from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
+from compass.training.klt import start_from_klt
 from compass.training.run import build
+from compass.training.widen import widen
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -281,3 +283,32 @@ def test_resampling_is_in_single_precision_under_autocast(make):
             found = predictor(x, *axes)
     assert found.dtype == torch.float32
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [lambda n, m: HyperpriorCodec(paper_transforms(n, m)), FactorizedCodec])
+def test_a_wider_codec_begins_as_the_narrow_one(make):
+    torch.manual_seed(0)
+    narrow, wide = make(6, 8), make(12, 20)
+    start_from_klt(narrow, torch.rand(64, 3, 32, 32))
+    with torch.no_grad():
+        for name, p in narrow.named_parameters():
+            if name.startswith("entropy_bottleneck._matrix"):
+                p += 1.0  # a density as narrow as those of trained channels that are hardly used
+            if name == "h_a.4.weight":
+                p *= 100.0  # symbols other than zero
+    assert widen(wide, narrow.state_dict())
+    x, quality = torch.rand(2, 3, 96, 96), torch.tensor([1.0, 4.5])
+    before, after = narrow.eval()(x, quality), wide.eval()(x, quality)
+    torch.testing.assert_close(after.image, before.image, rtol=0, atol=1e-5)
+    assert torch.all(after.bits_y >= before.bits_y * 0.999)
+    assert torch.all(after.bits_y <= before.bits_y * (1.001 if isinstance(wide, HyperpriorCodec) else 20 / 8))
+    (after.image.square().mean() + 1e-6 * (after.bits_y + after.bits_z).mean()).backward()
+    moved = [name for name, p in wide.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0]
+    assert {name.partition(".")[0] for name in moved} >= {name for name, _ in wide.named_children()} - {"h_a"}
+
+
+def test_what_cannot_be_widened():
+    narrow, wide = (HyperpriorCodec(paper_transforms(n, 2 * n)) for n in (4, 6))
+    assert not widen(narrow, wide.state_dict())
+    assert not widen(wide, FactorizedCodec(4, 8).state_dict())
+    assert not widen(build("tiny").base, build("tiny").base.state_dict())  # no channels in a row there

@@ -117,6 +117,17 @@ def test_weights_of_another_profile_are_refused(crops_folder, tmp_path):
             load_parts(build("fast"), [start.format(tmp_path / "base" / "weights.pt")])
 
 
+def test_a_part_starts_from_that_of_a_narrower_profile(tmp_path):
+    small = build("factorized-small")
+    torch.save(small.state_dict(), tmp_path / "small.pt")
+    net = build("factorized")
+    load_parts(net, [f"base=narrow:{tmp_path / 'small.pt'}"])
+    assert torch.equal(net.base.g_s[6].weight[:64], small.base.g_s[6].weight)
+    for start in (f"base=narrow:{tmp_path / 'small.pt'}", f"predictor=narrow:{tmp_path / 'small.pt'}"):
+        with pytest.raises(InputError, match="another profile"):
+            load_parts(build("fast"), [start])
+
+
 def test_parts_start_from_other_runs(crops_folder, tmp_path):
     train(make_run("base", crops_folder, tmp_path / "base", 2))
     weights = tmp_path / "base" / "weights.pt"

@@ -21,8 +21,9 @@ from compass.training.klt import recentre_for_residuals
 from compass.training.loop import Schedule, Trainer
 from compass.training.restore import is_model, weights_of_model
 from compass.training.stages import BaseStage, EnhancementStage, LayersStage, Metrics, PredictorStage, Stage
+from compass.training.widen import widen
 
-_START = re.compile(r"(?:(base|predictor|residual)=(?:(base|residual):)?)?(.*)")
+_START = re.compile(r"(?:(base|predictor|residual)=(?:(base|residual|narrow):)?)?(.*)")
 STAGES = ("base", "predictor", "residual", "joint", "layers")
 
 
@@ -69,7 +70,8 @@ def load_parts(net: nn.Module, starts: list[str]) -> None:
 
     Raises InputError if a file is missing, is none of weights, or is of another profile (or a model file of a profile
     whose weights it does not hold, see `weights_of_model`).
-    `FILE` loads all parts, `base=FILE` one of them, `residual=base:FILE` one from another part's weights.
+    `FILE` loads all parts, `base=FILE` one of them, `residual=base:FILE` one from another part's weights,
+    `base=narrow:FILE` one from that of a narrower profile, see `compass.training.widen`.
     """
     for start in starts:
         match = _START.fullmatch(start)
@@ -85,13 +87,14 @@ def load_parts(net: nn.Module, starts: list[str]) -> None:
         except Exception as error:  # a file of another kind can make the loader raise anything
             reason = getattr(error, "strerror", None) or "not a file of weights"
             raise InputError(f"{path} cannot be loaded: {reason}") from None
-        prefix = f"{source or target}." if target else ""
+        narrow = source == "narrow"
+        prefix = f"{target if narrow else source or target}." if target else ""
         part = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
         try:
             module = net.get_submodule(target or "")
         except AttributeError:
             raise InputError(f"the profile has no {target}") from None
-        if not _load(module, part):
+        if not (widen(module, part) if narrow else _load(module, part)):
             raise InputError(f"{path} holds weights of another profile")
         if target == "residual" and source == "base":
             recentre_for_residuals(module)
