@@ -185,6 +185,12 @@ def check_chains(outcome: Outcome) -> None:
     assert costs[1] > costs[-1]  # nine layers cost more than one
 
 
+def check_card(outcome: Outcome) -> None:
+    card = outcome.json("out.json")
+    assert card["curve"] == [[81920, 1.5], [163840, 1.3], [245760, 1.5], [327680, 1.1]]
+    assert (card["pixels"], card["core_minutes"], card["validation"]) == (327680, 7, {"cost": 1.1})
+
+
 def check_curve(outcome: Outcome) -> None:
     (training,) = outcome.json("out.json")["trainings"]
     assert training["name"] == "two runs"
@@ -334,6 +340,8 @@ PROGRAMS = [
          check_reference, needs_torch, slow),
         ("networks/symbols.py", "small weights.pt --profile tiny --model trained.model --out out.json", check_symbols,
          needs_torch, slow),
+        ("training/card.py", "first.log second.log --profile tiny --part base --crop 64 --batch 2 --core-minutes 7 "
+         "--command 'compass train base' --out out.json", check_card),
         ("training/chains.py", "small weights.pt --profile tiny", check_chains, needs_torch, slow),
         ("training/curve.py", "'two runs=first.log,second.log' --out out.json", check_curve),
         ("training/profile_step.py", "large --profile tiny --crop 64 --batch 1 --steps 1", check_profile_step,

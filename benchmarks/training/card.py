@@ -1,0 +1,58 @@
+"""The card of trained weights, a JSON file beside them, from the logs of their runs.
+
+    python benchmarks/training/card.py LOG [LOG ...] --profile mei-small --part layers --crop 128 --batch 8 \
+        --core-minutes 50 --command "compass train layers ..." --out models/mei-small.json
+
+A LOG is what `compass train` printed; logs follow on each other. Pixels are those of all steps; the curve has the
+pixels seen and the validation cost. Minutes in a log are of the clock, so those of the processor must be said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+
+from compass.errors import InputError
+
+_VALID = re.compile(r"^valid +[\d.]+ %  step (\d+)  [\d.]+ min  (cost .+)$", re.MULTILINE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("logs", type=Path, nargs="+", metavar="LOG")
+    parser.add_argument("--profile", required=True)
+    parser.add_argument("--part", required=True, help="base, layers, or what is added to a base")
+    parser.add_argument("--crop", type=int, required=True)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--core-minutes", type=int, required=True)
+    parser.add_argument("--command", required=True)
+    parser.add_argument("--note", default="")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    seen, curve = 0, []
+    for log in options.logs:
+        found = _VALID.findall(log.read_text())
+        if not found:
+            raise InputError(f"{log} has no validations")
+        for step, figures in found:
+            metrics = dict(zip(figures.split()[::2], map(float, figures.split()[1::2]), strict=True))
+            curve.append([seen + int(step) * options.batch * options.crop**2, metrics["cost"]])
+        seen = curve[-1][0]
+    card = {
+        "profile": options.profile,
+        "part": options.part,
+        "command": options.command,
+        "core_minutes": options.core_minutes,
+        "pixels": seen,
+        "validation": metrics,
+        **({"note": options.note} if options.note else {}),
+        "curve": curve,
+    }
+    text = re.sub(r"\[\s+(\d+),\s+([\d.]+)\s+\]", r"[\1, \2]", json.dumps(card, indent=1))
+    options.out.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
