@@ -123,13 +123,13 @@ shvc: $(DEV)/ready
 	  $(DEV)/bin/compass evaluate $(KODAK) --codec shvc --programs $(SHM) --scales 0.25,$$middle,$$last --truncate --qualities 27,32,37,42 \
 	    --processes 2 --force --out results/kodak/shvc-$$middle-$$last.json || exit 1; done; done
 
-# The paper's own networks and peers at a quarter of their width, in all of its layers and ratios: a day of one core.
+# The paper's own networks at half of their width (the codec of Mei et al. at the whole of its own), in all of its layers and ratios: a day of one core.
 # SHM, as above, puts SHVC beside them in the crops.
 SMALL := results/paper-small
 SMALL_CROPS := 05 08 13 14 16 21 24
 COMMA := ,
 GRID = $(DEV)/bin/python -m paper grid $(KODAK) --no-many --out $(SMALL)
-MEI := mei-small=models/mei-small.pt mei-enhanced-small=models/mei-enhanced-small.pt
+MEI := mei=models/mei.pt mei-enhanced=models/mei-enhanced.pt
 paper-small: $(DEV)/ready
 	$(GRID)/grid.json --model models/paper/paper-small.model
 	$(GRID)/factorized.json --model models/paper/factorized-small.model
@@ -137,7 +137,7 @@ paper-small: $(DEV)/ready
 	for codec in compass single-compass simulcast-compass; do \
 	  $(DEV)/bin/compass evaluate $(STAND_IN) --codec $$codec --model models/paper/paper-small.model --qualities 1,2,3,4 --truncate \
 	    --processes 2 --force --out $(SMALL)/stand-in-$$codec.json || exit 1; done
-	$(DEV)/bin/python -m paper mei models/mei-enhanced-small.pt $(STAND_IN) --profile mei-enhanced-small --out $(SMALL)/stand-in-mei.json
+	$(DEV)/bin/python -m paper mei models/mei-enhanced.pt $(STAND_IN) --profile mei-enhanced --out $(SMALL)/stand-in-mei.json
 	$(DEV)/bin/compass evaluate $(KODAK) --codec compass --model models/paper/paper-small-liif.model --qualities 1,2,3,4 --truncate \
 	  --processes 2 --force --out $(SMALL)/liif.json
 	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/factorized.json $(SMALL)/mei-*.json $(SMALL)/stand-in-*.json results/kodak/shvc-*.json \
