@@ -130,7 +130,9 @@ SMALL_CROPS := 05 08 13 14 16 21 24
 COMMA := ,
 GRID = $(DEV)/bin/python -m paper grid $(KODAK) --no-many --out $(SMALL)
 MEI := mei=models/mei.pt mei-enhanced=models/mei-enhanced.pt
+SMALL_MODELS := models/paper/paper-small.model models/paper/factorized-small.model models/paper/paper-small-liif.model
 paper-small: $(DEV)/ready
+	@ls $(SMALL_MODELS) $(foreach peer,$(MEI),$(word 2,$(subst =, ,$(peer)))) $(KODAK)/kodim07.png $(STAND_IN) > /dev/null
 	$(GRID)/grid.json --model models/paper/paper-small.model
 	$(GRID)/factorized.json --model models/paper/factorized-small.model
 	for peer in $(MEI); do $(GRID)/$${peer%%=*}.json --mei $$peer || exit 1; done
@@ -140,7 +142,7 @@ paper-small: $(DEV)/ready
 	$(DEV)/bin/python -m paper mei models/mei-enhanced.pt $(STAND_IN) --profile mei-enhanced --out $(SMALL)/stand-in-mei.json
 	$(DEV)/bin/compass evaluate $(KODAK) --codec compass --model models/paper/paper-small-liif.model --qualities 1,2,3,4 --truncate \
 	  --processes 2 --force --out $(SMALL)/liif.json
-	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/factorized.json $(SMALL)/mei-*.json $(SMALL)/stand-in-*.json results/kodak/shvc-*.json \
+	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/factorized.json $(SMALL)/mei*.json $(SMALL)/stand-in-*.json results/kodak/shvc-*.json \
 	  results/recorded/shvc*.json --liif $(SMALL)/liif.json $(patsubst %,--card %,$(wildcard models/*.json)) --model models/paper/paper-small.model \
 	  --layers-of $(KODAK)/kodim07.png --layers-of $(KODAK)/kodim20.png $(SMALL_CROPS:%=--crops-of $(KODAK)/kodim%.png) \
 	  $(MEI:%=--mei %) --against simulcast-compass,mei-original,mei-enhanced$(if $(SHM),$(COMMA)shvc --programs $(SHM)) \

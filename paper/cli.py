@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -26,6 +27,7 @@ from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.contract import LayeredCodec
 from compass.evaluation.document import write_report
 from compass.evaluation.evaluate import Evaluation, evaluate, image_paths
+from compass.evaluation.journal import measure_all
 from compass.evaluation.records import command_line, describe, write_record
 from compass.evaluation.report import SUBJECT, comparisons
 from compass.evaluation.results import read_results
@@ -63,22 +65,31 @@ def run_grid(
         str | None, typer.Option(help="PROFILE=FILE: measure weights of the codec of Mei et al. instead.")
     ] = None,
 ) -> None:
-    """Measure two, three and many layers and ratios beyond training at qualities 1 to 4, and every size alone."""
+    """Measure two, three and many layers and ratios beyond training at qualities 1 to 4, and every size alone.
+
+    What is measured is kept beside OUT until all is, so that a grid that was interrupted goes on.
+    """
     ratios = [parse_number(text, "ratio") for text in middles.split(",")]
     cases = grid.pyramids(ratios, many)
-    record: dict[str, object] = {"command": command_line(), "data_set": folder.name}
+    what: dict[str, object] = {"data_set": folder.name, "qualities": QUALITIES}
     coder: grid.Coder
     if mei:
         codec = _mei(mei)
         coder, name = grid.OfPeer(codec), codec.name
-        record["settings"] = codec.settings()
+        what["settings"] = codec.settings()
     else:
         loaded = store.load(model)
-        coder, name = grid.OfModel(model), loaded.name if loaded.one_layer else SUBJECT  # as the paper's tables do
-        record["model"] = describe(loaded)
-    rows = grid.measure(folder, QUALITIES, coder, processes, cases)
-    curves = [result.to_curve() for result in grid.results(rows, folder.name, name)]
-    write_record({**record, "curves": curves, "pictures": rows}, out, rows=("curves", "pictures"))
+        coder = grid.OfModel(model)
+        name = loaded.name.removesuffix("-small") if loaded.one_layer else SUBJECT  # as the paper's tables have it
+        what["model"] = describe(loaded)
+    jobs = [(path, quality) for path in image_paths(folder) for quality in QUALITIES]
+    part = out.with_name(out.name + ".part")
+    measure = partial(grid.measure, coder=coder, pyramids=cases)
+    rows = measure_all(measure, jobs, processes, part, {**what, "cases": cases})
+    curves = [result.to_curve() for result in grid.results(cast("list[grid.Row]", rows), folder.name, name)]
+    report = {"command": command_line(), **what, "curves": curves, "pictures": rows}
+    write_record(report, out, rows=("curves", "pictures"))
+    part.unlink()
 
 
 @app.command()
@@ -152,7 +163,7 @@ def report(
 
         sections += models_section(cards)
     if liif:
-        sections.append(ablation_section(results, read_results([liif])[0], RESULTS / "predictors.json"))
+        sections.append(ablation_section(results, read_results([liif]), RESULTS / "predictors.json"))
     for path in layers_of or []:
         sections += all_layers(path, grid.MANY_LAYERS, model)
     sections += [crops(path, others, model) for path in crops_of or []]
@@ -162,7 +173,7 @@ def report(
 def _codecs(names: Sequence[str], mei: Sequence[str], model: str | None) -> list[LayeredCodec]:
     """Codecs by their names; of this project's own those of `model`, of Mei et al. those of `mei`."""
     known = {codec.name: codec for codec in map(_mei, mei)}
-    return [known.get(n) or registry.find(n, model if registry.has_models(n) else None) for n in names]
+    return [known.get(name) or registry.find_beside(name, model) for name in names]
 
 
 def _mei(text: str) -> LayeredCodec:

@@ -19,14 +19,12 @@ from compass.bitstream import container
 from compass.codec.encoder import encode_layers
 from compass.errors import InputError
 from compass.evaluation.codecs.contract import LayeredCodec
-from compass.evaluation.evaluate import image_paths
 from compass.evaluation.report import SUBJECT
 from compass.evaluation.results import Result
 from compass.model import store
 from compass.picture.fidelity import psnr
 from compass.picture.files import read_image
-from compass.picture.pyramid import Pixels, Size, pyramid
-from compass.processes import process_pool
+from compass.picture.pyramid import Pixels, Size, check_sizes, pyramid
 
 TWO_LAYERS = (1.2, 1.6, 2.0, 2.4, 2.8)
 MIDDLES = (2.0, 1.2, 1.4, 1.6, 1.8)
@@ -128,21 +126,16 @@ class OfPeer:
         yield from ()
 
 
-def measure(
-    folder: Path, qualities: Sequence[float], coder: Coder, processes: int, cases: Sequence[Scales]
-) -> list[Row]:
-    """A row per image and quality: bytes and PSNR of every layer of every case, and of every size alone."""
-    jobs = [(path, q, coder, cases) for path in image_paths(folder) for q in qualities]
-    with process_pool(processes) as pool:
-        return list(pool.map(_measure_image, *zip(*jobs, strict=True)))
+def measure(path: Path, quality: float, coder: Coder, pyramids: Sequence[Scales]) -> Row:
+    """One image at one quality: bytes and PSNR of every layer of every case, and of every size alone.
 
-
-def _measure_image(path: Path, quality: float, coder: Coder, pyramids: Sequence[Scales]) -> Row:
+    Raises InputError if a case has layers that do not ascend, or that the image is too small for.
+    """
     image = read_image(path).convert("RGB")
     cases: list[Case] = []
     different: dict[Size, Pixels] = {}
     for scales in pyramids:
-        sizes = [scaled(image.size, scale) for scale in scales]
+        sizes = check_sizes([scaled(image.size, scale) for scale in scales], image.size)
         targets = pyramid(image, sizes)
         case: Case = {"scales": scales, "sizes": sizes}
         coded = list(coder.layered(image, targets, quality))

@@ -37,7 +37,10 @@ class Cost(NamedTuple):
 
 
 def costs(profile: str, part: str) -> list[Cost]:
-    """Of a base layer, and of an enhancement layer twice the size of the one below, as far as the part has them."""
+    """Of a base layer, and of an enhancement layer twice the size of the one below, as far as the part has them.
+
+    Raises InputError if there is no such profile, or if it has no such part.
+    """
     net = build_for_training(profile)
     if isinstance(net, MeiNet):
         return [_mei(net, 0, "base"), _mei(net, 1, "enhancement")]
@@ -45,8 +48,8 @@ def costs(profile: str, part: str) -> list[Cost]:
     if part == "base":
         return [_cost("base", [net.base], encode_macs(net.base, HEIGHT, WIDTH), decode_macs(net.base, HEIGHT, WIDTH))]
     residual, predictor = net.residual, net.predictor
-    assert residual is not None
-    assert predictor is not None
+    if residual is None or predictor is None:
+        raise InputError(f"the profile {profile} is a base codec alone: its part is base, not {part}")
     below = predict_macs(net, HEIGHT, WIDTH, 2.0)
     encode, decode = (below + macs(residual, HEIGHT, WIDTH) for macs in (encode_macs, decode_macs))
     return [_cost("enhancement", [residual, predictor], encode, decode)]

@@ -91,6 +91,15 @@ def test_simulcast_adds_up_what_single_layers_take(parrots, tiny_model_path):
     assert np.array_equal(single[2].coded.image, simulcast[2].coded.image)
 
 
+def test_codecs_beside_another_model():
+    def model_of(name: str) -> str | None:
+        codec = registry.find_beside(name, "other")
+        return getattr(getattr(codec, "codec", codec), "model", None)
+
+    assert [model_of(name) for name in ("compass", "simulcast-compass", "single-compass")] == ["other"] * 3
+    assert [model_of(name) for name in ("simulcast-mean-scale", "simulcast-webp")] == ["mean-scale", None]
+
+
 def test_unknown_codecs_and_codecs_without_models():
     with pytest.raises(
         InputError,

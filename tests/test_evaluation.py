@@ -61,3 +61,12 @@ def test_curves_that_do_not_meet_or_are_short_have_no_bd_rate():
     assert layer_bd_rate(far, ours, -1) is None
     assert layer_bd_rate(short, ours, -1) is None
     assert layer_bd_rate(ours, short, -1) is None
+
+
+def test_no_bd_rate_of_a_curve_that_hardly_rises():
+    rising = result("x", 1.0)
+    points = rising.layers[-1]
+    flat = [(rate, points[0][1] + (k == 0)) for k, (rate, _) in enumerate(points)]  # the first point beats all others
+    halting = replace(rising, layers=(flat,) * 3)
+    assert layer_bd_rate(halting, rising, -1) is None
+    assert layer_bd_rate(rising, halting, -1) is None

@@ -60,7 +60,7 @@ def test_grid_results_count_all_bytes_of_each_way():
 
 def test_grid_rows_hold_real_files(parrots, tiny_model_path, tmp_path):
     parrots.resize((48, 36)).save(tmp_path / "small.png")
-    (row,) = grid.measure(tmp_path, [2.0], grid.OfModel(str(tiny_model_path)), 1, grid.pyramids([2.0]))
+    row = grid.measure(tmp_path / "small.png", 2.0, grid.OfModel(str(tiny_model_path)), grid.pyramids([2.0]))
     case = next(case for case in row["cases"] if case["scales"] == (1 / 4, 1 / 2, 1.0))
     assert case["sizes"] == [(12, 9), (24, 18), (48, 36)]
     alone = {single["size"]: single for single in row["alone"]}
@@ -156,10 +156,12 @@ def test_table_of_trained_weights(profile, tmp_path):
 
 def test_what_is_no_card(tmp_path):
     pytest.importorskip("torch")
-    from paper.models import models_section
+    from paper.models import costs, models_section
 
     with pytest.raises(InputError, match=r"nothing.json is no card in JSON: .*No such file"):
         models_section([tmp_path / "nothing.json"])
+    with pytest.raises(InputError, match="the profile tiny-factorized is a base codec alone: its part is base, not x"):
+        costs("tiny-factorized", "x")
     (tmp_path / "empty.json").write_text("{}")
     with pytest.raises(InputError, match=r"empty.json is no card: it has no 'core_minutes'"):
         models_section([tmp_path / "empty.json"])
@@ -172,13 +174,14 @@ def test_ablation(tmp_path):
         for name, ratio, kmac in (("LIFF", 1.2, 900), ("LIFF", 2.0, 500), ("LIIF", 2.0, 1000))
     ]
     predictors.write_text(json.dumps({"rows": rows}))
-    liff, liif = result("compass", 1.0, images=()), result("compass", 1.25, images=())
-    section = ablation_section([liff], liif, predictors)
+    liff, liif = result("compass", 1.0), result("compass", 1.25)
+    elsewhere = replace(liff, data_set="others", layers=liif.layers)
+    section = ablation_section([elsewhere, liff], [liif], predictors)
     (first, second) = section.blocks[1].rows
     assert first == ["LIFF", "500", "811", "5000", "19", "-20.0 %", "-0.6 %"]
     assert second == ["LIIF", "1000", "1100", "10000", "21", "", ""]
-    with pytest.raises(InputError, match="there is no result of compass in the layers"):
-        ablation_section([replace(liff, scales=(0.2, 0.5, 1.0))], liif, predictors)
+    with pytest.raises(InputError, match="there is no result of compass on the images and in the layers"):
+        ablation_section([elsewhere, replace(liff, scales=(0.2, 0.5, 1.0))], [liif], predictors)
     predictors.write_text("{}")
     with pytest.raises(InputError, match=r"predictors.json is no file of predictors: 'rows'"):
-        ablation_section([liff], liif, predictors)
+        ablation_section([liff], [liif], predictors)

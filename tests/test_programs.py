@@ -187,8 +187,8 @@ def check_chains(outcome: Outcome) -> None:
 
 def check_card(outcome: Outcome) -> None:
     card = outcome.json("out.json")
-    assert card["curve"] == [[81920, 1.5], [163840, 1.3], [245760, 1.5], [327680, 1.1]]
-    assert (card["pixels"], card["core_minutes"], card["validation"]) == (327680, 7, {"cost": 1.1})
+    assert card["curve"] == [[81920, 1.5], [163840, 1.3], [491520, 1.5], [819200, 1.1]]
+    assert (card["pixels"], card["core_minutes"], card["validation"]) == (819200, 7, {"cost": 1.1})
 
 
 def check_curve(outcome: Outcome) -> None:
@@ -340,7 +340,7 @@ PROGRAMS = [
          check_reference, needs_torch, slow),
         ("networks/symbols.py", "small weights.pt --profile tiny --model trained.model --out out.json", check_symbols,
          needs_torch, slow),
-        ("training/card.py", "first.log second.log --profile tiny --part base --crop 64 --batch 2 --core-minutes 7 "
+        ("training/card.py", "first.log second.log --profile tiny --part base --crop 64,128 --batch 2 --core-minutes 7 "
          "--command 'compass train base' --out out.json", check_card),
         ("training/chains.py", "small weights.pt --profile tiny", check_chains, needs_torch, slow),
         ("training/curve.py", "'two runs=first.log,second.log' --out out.json", check_curve),

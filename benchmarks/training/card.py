@@ -3,8 +3,9 @@
     python benchmarks/training/card.py LOG [LOG ...] --profile mei-small --part layers --crop 128 --batch 8 \
         --core-minutes 50 --command "compass train layers ..." --out models/mei-small.json
 
-A LOG is what `compass train` printed; logs follow on each other. Pixels are those of all steps; the curve has the
-pixels seen and the validation cost. Minutes in a log are of the clock, so those of the processor must be said.
+A LOG is what `compass train` printed for one run, resumed or not; runs follow on each other, and crop and batch may be
+those of all or, separated by commas, of each. Pixels are those of all steps; the curve has the pixels seen and the
+validation cost. Minutes in a log are of the clock, so those of the processor must be said.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from compass.errors import InputError
@@ -24,21 +26,22 @@ def main() -> None:
     parser.add_argument("logs", type=Path, nargs="+", metavar="LOG")
     parser.add_argument("--profile", required=True)
     parser.add_argument("--part", required=True, help="base, layers, or what is added to a base")
-    parser.add_argument("--crop", type=int, required=True)
-    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--crop", type=_numbers, required=True)
+    parser.add_argument("--batch", type=_numbers, required=True)
     parser.add_argument("--core-minutes", type=int, required=True)
     parser.add_argument("--command", required=True)
     parser.add_argument("--note", default="")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     seen, curve = 0, []
-    for log in options.logs:
+    pixels = [batch * crop**2 for batch, crop in zip(*_each(options.logs, options.batch, options.crop), strict=True)]
+    for log, of_a_step in zip(options.logs, pixels, strict=True):
         found = _VALID.findall(log.read_text())
         if not found:
             raise InputError(f"{log} has no validations")
         for step, figures in found:
             metrics = dict(zip(figures.split()[::2], map(float, figures.split()[1::2]), strict=True))
-            curve.append([seen + int(step) * options.batch * options.crop**2, metrics["cost"]])
+            curve.append([seen + int(step) * of_a_step, metrics["cost"]])
         seen = curve[-1][0]
     card = {
         "profile": options.profile,
@@ -52,6 +55,17 @@ def main() -> None:
     }
     text = re.sub(r"\[\s+(\d+),\s+([\d.]+)\s+\]", r"[\1, \2]", json.dumps(card, indent=1))
     options.out.write_text(text + "\n")
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def _each(logs: Sequence[Path], *settings: list[int]) -> list[list[int]]:
+    """Settings of each log, where one may stand for all. Raises InputError on another number of them."""
+    if any(len(setting) not in (1, len(logs)) for setting in settings):
+        raise InputError(f"crop and batch are those of all runs or of each of {len(logs)}")
+    return [setting * len(logs) if len(setting) == 1 else setting for setting in settings]
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
     python benchmarks/training/curve.py NAME=LOG[,LOG...] ...
 
-A LOG is what `compass train` printed; logs of one name follow on each other, and their minutes add up. Runs end with
-their learning rate near zero, which is when their costs can be compared: what another doubling of the minutes would
-bring is extrapolated from those points alone, as a straight line in the logarithm of the minutes.
+A LOG is what `compass train` printed for one run, resumed or not; runs of one name follow on each other, and their
+minutes add up. Runs end with their learning rate near zero, which is when their costs can be compared: what another
+doubling of the minutes would bring is extrapolated from those points alone, as a straight line in the logarithm of the
+minutes.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ def report(
     from compass.evaluation.document import write_report
     from compass.evaluation.results import read_results
 
-    others = [registry.find(name) for name in against.split(",")] if crops_of else []
+    others = [registry.find_beside(name, model) for name in against.split(",")] if crops_of else []
     sections = module.comparisons(read_results(files), chosen)
     sections += [section for path in layers_of or [] for section in visuals.all_layers(path, model=model)]
     sections += [visuals.crops(path, others, model) for path in crops_of or []]

@@ -27,13 +27,13 @@ def folder(parrots: Image.Image, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return path
 
 
-def losses(stage: str, folder: Path, out: Path, processes: int, steps: int) -> list[float]:
+def losses(stage: str, folder: Path, out: Path, processes: int, steps: int, profile: str = "tiny") -> list[float]:
     """Runs the stage with 4 crops a step, whatever the number of processes; returns the loss of every step."""
     script = out.with_suffix(".py")
     script.write_text(_COMMAND)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [
-        sys.executable, *(launcher if processes > 1 else []), str(script), "train", stage, "--profile", "tiny",
+        sys.executable, *(launcher if processes > 1 else []), str(script), "train", stage, "--profile", profile,
         "--data", str(folder), "--out", str(out), "--steps", str(steps), "--crop", "64", "--batch", str(4 // processes),
         "--rate", "3e-4", "--warmup", "3",
     ]  # fmt: skip
@@ -60,3 +60,8 @@ def test_losses_agree_but_for_the_noise_that_stands_in_for_rounding(folder, tmp_
     assert max(one) > 1.25 * min(one)  # what other crops would do to a step
     assert two == pytest.approx(one, rel=0.05)
     assert sum(two) == pytest.approx(sum(one), rel=0.01)
+
+
+@pytest.mark.slow
+def test_networks_of_the_paper_train_on_two_processes(folder, tmp_path):
+    losses("base", folder, tmp_path / "two", 2, 3, "paper-small")  # a parameter without gradient ends the second step

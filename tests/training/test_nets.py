@@ -22,7 +22,7 @@ from compass.nets.liif import LIIF
 from compass.nets.macs import kmac_per_pixel
 from compass.nets.paper import conv, paper_transforms
 from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
-from compass.training.klt import start_from_klt
+from compass.training.klt import recentre_for_residuals, start_from_klt
 from compass.training.run import build
 from compass.training.widen import widen
 
@@ -312,3 +312,17 @@ def test_what_cannot_be_widened():
     assert not widen(narrow, wide.state_dict())
     assert not widen(wide, FactorizedCodec(4, 8).state_dict())
     assert not widen(build("tiny").base, build("tiny").base.state_dict())  # no channels in a row there
+
+
+def test_a_codec_of_the_paper_starts_to_code_residuals():
+    torch.manual_seed(0)
+    codec = HyperpriorCodec(paper_transforms(6, 8)).eval()
+    start_from_klt(codec, torch.rand(64, 3, 32, 32))
+    x, quality = 0.5 + 0.2 * torch.rand(1, 3, 256, 256), torch.tensor([5.0])
+    inner = (..., slice(112, 144), slice(112, 144))  # the border is another one
+    with torch.no_grad():
+        image = codec(x, quality).image[inner]
+        recentre_for_residuals(codec)
+        residual = codec(x - 0.5, quality).image[inner]
+    assert image.std() > 0.01
+    torch.testing.assert_close(residual, image - 0.5, rtol=0, atol=1e-5)

@@ -144,7 +144,8 @@ def test_grid_of_a_base_codec_alone(parrots, base_path, tmp_path):
     from paper import grid
 
     parrots.resize((48, 36)).save(tmp_path / "small.png")
-    rows = grid.measure(tmp_path, [2.0, 3.0], grid.OfModel(str(base_path)), 1, [(0.5, 1.0)])
+    coder = grid.OfModel(str(base_path))
+    rows = [grid.measure(tmp_path / "small.png", quality, coder, [(0.5, 1.0)]) for quality in (2.0, 3.0)]
     single, simulcast = grid.results(rows, "small", "factorized")
     assert [r.name for r in (single, simulcast)] == ["single-factorized", "simulcast-factorized"]
     assert simulcast.layers[0] == single.layers[0]

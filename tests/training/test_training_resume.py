@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -108,6 +110,15 @@ def test_bad_starts(tmp_path):
     (tmp_path / "text").write_text("text")
     with pytest.raises(InputError, match="not a file of weights"):
         load_parts(build("tiny"), [f"base={tmp_path / 'text'}"])
+
+
+def test_a_run_resumed_with_another_start_is_refused(crops_folder, tmp_path):
+    run = make_run("base", crops_folder, tmp_path / "run", 2)
+    train(run)
+    weights = tmp_path / "weights.pt"
+    shutil.copy(tmp_path / "run" / "weights.pt", weights)
+    with pytest.raises(InputError, match="begun otherwise: with, or without, --start"):
+        train(replace(run, starts=[f"base={weights}"]))
 
 
 def test_weights_of_another_profile_are_refused(crops_folder, tmp_path):

@@ -36,7 +36,7 @@ def layer_bd_rate(anchor: Result, test: Result, layer: int, qualities: Sequence[
 
     qualities: those of `test` that count, see `Result.points`.
     """
-    a, t = anchor.layers[layer], test.points(layer, qualities)
+    a, t = _ascending(anchor.layers[layer]), _ascending(test.points(layer, qualities))
     if min(len(a), len(t)) < MIN_POINTS:
         return None
     (worst_a, *_, best_a), (worst_t, *_, best_t) = (sorted(psnr for _, psnr in points) for points in (a, t))

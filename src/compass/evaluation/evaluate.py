@@ -5,11 +5,10 @@ Finished rows are kept beside the output until all are there, so an evaluation t
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import as_completed
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,13 @@ import numpy as np
 from compass.errors import InputError, warn
 from compass.evaluation.codecs import registry
 from compass.evaluation.codecs.contract import LayeredCodec, LayerResult
+from compass.evaluation.journal import Row, measure_all
 from compass.evaluation.metrics import ms_ssim
 from compass.evaluation.records import environment, write_record
 from compass.picture.fidelity import psnr
 from compass.picture.files import IMAGE_SUFFIXES, read_image
 from compass.picture.pyramid import Pixels, Size, check_sizes, pyramid
-from compass.processes import process_pool
 
-Row = dict[str, Any]
 _MEASURES = ("bpp", "psnr-rgb", "ms-ssim-rgb", "encoding_time", "decoding_time")  # as CompressAI's files have them
 
 
@@ -74,21 +72,10 @@ def evaluate(
         "settings": settings,
     } | ({"skipped": skipped} if skipped else {})
     part = out.with_name(out.name + ".part")
-    rows = {(row["picture"], row["quality"]): row for row in _finished(part, head)}
-    jobs = [(path, q) for path in paths for q in qualities if (path.name, q) not in rows]
-    if progress:
-        progress(len(rows), len(paths) * len(qualities))
-    with part.open("a") as journal:
-        if journal.tell() == 0:
-            journal.write(json.dumps(head) + "\n")
-        for row in _measure_all(work, jobs, processes):
-            rows[row["picture"], row["quality"]] = row
-            journal.write(json.dumps(row) + "\n")
-            journal.flush()
-            if progress:
-                progress(len(rows), len(paths) * len(qualities))
-    ordered = [rows[path.name, q] for q in qualities for path in paths]
-    report = {**head, "environment": environment(command, processes), **summarise(ordered), "pictures": ordered}
+    jobs = [(path, q) for path in paths for q in qualities]
+    rows = measure_all(partial(measure, work), jobs, processes, part, head, progress)
+    rows.sort(key=lambda row: qualities.index(row["quality"]))
+    report = {**head, "environment": environment(command, processes), **summarise(rows), "pictures": rows}
     write_record(report, out, rows=("pictures",))
     part.unlink()
     return report
@@ -120,37 +107,6 @@ def _readable(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
     if not readable:
         raise InputError(f"none of {len(paths)} images can be read")
     return readable, skipped
-
-
-def _finished(part: Path, head: dict[str, Any]) -> Iterator[Row]:
-    """Rows of an interrupted evaluation of the same things; of another one, nothing, and its file is removed."""
-    if not part.exists():
-        return
-    lines = part.read_text().splitlines()
-    try:
-        rows = [json.loads(line) for line in lines if line.endswith("}")]
-    except ValueError:
-        rows = []
-    if rows and rows[0] == head:
-        part.write_text("".join(json.dumps(row) + "\n" for row in rows))  # without a half-written last line
-        yield from rows[1:]
-    else:
-        part.unlink()
-
-
-def _measure_all(work: Evaluation, jobs: list[tuple[Path, float]], processes: int) -> Iterator[Row]:
-    if processes == 1:
-        for path, quality in jobs:
-            yield measure(work, path, quality)
-        return
-    with process_pool(processes) as pool:
-        futures = [pool.submit(measure, work, path, quality) for path, quality in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def measure(work: Evaluation, path: Path, quality: float) -> Row:

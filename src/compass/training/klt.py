@@ -100,16 +100,19 @@ def _start_scales(codec: HyperpriorCodec, samples: Tensor) -> None:
 
 
 def recentre_for_residuals(codec: nn.Module) -> None:
-    """Lets a `fast` codec trained on images start as a residual codec: x means 0.5 + x from here on."""
+    """Lets a codec trained on images start as a residual codec: x means 0.5 + x from here on.
+
+    Exact but for what the paper's transforms see beyond the border, which was black and is nothing now.
+    """
     g_a, g_s = codec.g_a, codec.g_s
-    if not isinstance(g_a, Analysis) or not isinstance(g_s, Synthesis):
-        return
-    leave = g_s.leave[0]
-    assert isinstance(leave, nn.Conv2d)
-    assert g_a.enter.bias is not None
+    enter = g_a[0] if isinstance(g_a, nn.Sequential) else g_a.enter  # type: ignore[union-attr]
+    leave = g_s[-1] if isinstance(g_s, nn.Sequential) else g_s.leave[0]  # type: ignore[union-attr, index]
+    assert isinstance(enter, nn.Conv2d)
+    assert isinstance(leave, nn.Conv2d | nn.ConvTranspose2d)
+    assert enter.bias is not None
     assert leave.bias is not None
     with torch.no_grad():
-        g_a.enter.bias += _MEAN * g_a.enter.weight.sum(dim=(1, 2, 3))
+        enter.bias += _MEAN * enter.weight.sum(dim=(1, 2, 3))
         leave.bias -= _MEAN
 
 

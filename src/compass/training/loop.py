@@ -228,7 +228,10 @@ class Trainer:
         if state["ema"].keys() != self.averages.keys():
             raise InputError(f"{self.run} holds a run of another stage, which trains other parts")
         self.averages = state["ema"]
-        self.optimiser.load_state_dict(state["optimiser"])
+        try:
+            self.optimiser.load_state_dict(state["optimiser"])
+        except ValueError:
+            raise InputError(f"{self.run} holds a run that was begun otherwise: with, or without, --start") from None
         self.step, self.seconds = state["step"], state["seconds"]
 
     def _report(self, log: SummaryWriter | None, kind: str, metrics: Metrics, progress: float) -> None:

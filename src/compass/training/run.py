@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from compass.errors import CompassError, InputError
+from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import CompassNet, LayeredNet
 from compass.nets.mei import MeiNet
 from compass.nets.profiles import PEERS, PROFILES
@@ -128,6 +129,9 @@ def make_trainer(run: Run, net: LayeredNet, device: TrainingDevice) -> Trainer:
     stage = make_stage(run, net)
     for name, parameter in stage.trained.named_parameters():
         parameter.requires_grad_(not name.endswith("quantiles"))
+    for module in stage.trained.modules():
+        if isinstance(module, HyperpriorCodec) and not module.log_scale and module.gain is not None:
+            module.gain.scale_shift.requires_grad_(False)  # moves levels, and this codec has none
     valid = [_tensor(image, device.torch_device) for image in read_images(run.valid)] if run.valid else []
     crops = Crops(read_images(run.data, run.limit), run.crop, device.torch_device)
     return Trainer(stage, crops, valid, run.schedule, run.folder, device)

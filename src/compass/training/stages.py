@@ -171,7 +171,7 @@ class PredictorStage(Stage):
 
 
 class EnhancementStage(Stage):
-    """Enhancement layers by the combined loss sum_k R_k + lambda 255^2 MSE_k; the base is frozen.
+    """Enhancement layers by the combined loss, the mean over them of R_k + lambda 255^2 MSE_k; the base is frozen.
 
     With `joint` the predictor is trained along; without it bicubic interpolation stands in for it.
     """

@@ -16,6 +16,7 @@ from compass.evaluation.codecs.jpeg2000 import Jpeg2000
 from compass.evaluation.codecs.jpegxl import JpegXL
 from compass.evaluation.codecs.shvc import SHVC
 from compass.evaluation.codecs.wrappers import Separate
+from compass.model import store
 
 _EFFORTS = {f"compass-effort-{effort}": effort for effort in range(2, MAX_EFFORT + 1)}
 
@@ -49,12 +50,6 @@ def names() -> list[str]:
     return [name for name in (*LAYERED_CODECS, *separate) if "-effort-" not in name]
 
 
-def has_models(name: str) -> bool:
-    """Whether the codec of this name is this project's, so that `find` can be given a model for it."""
-    codec = LAYERED_CODECS.get(name) or IMAGE_CODECS.get(name.partition("-")[2])
-    return isinstance(codec, (CompassCodec, BaseCodec))
-
-
 def find(name: str, model: str | None = None) -> LayeredCodec:
     """A codec by its name; `model` makes this project's own use another model (name or file).
 
@@ -76,3 +71,14 @@ def find(name: str, model: str | None = None) -> LayeredCodec:
     else:
         raise InputError(f"there is no codec {name!r}, only {', '.join(names())}")
     raise InputError(f"the codec {name} has no models")
+
+
+def find_beside(name: str, model: str | None) -> LayeredCodec:
+    """A codec to be set beside this project's with `model`: what usually takes the default model takes that one too.
+
+    Raises InputError if there is no such codec.
+    """
+    codec = find(name)
+    own = codec.codec if isinstance(codec, Separate) else codec
+    takes = isinstance(own, (CompassCodec, BaseCodec)) and own.model == store.DEFAULT
+    return find(name, model) if takes else codec
