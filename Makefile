@@ -134,6 +134,7 @@ SMALL_MODELS := models/paper/paper-small.model models/paper/factorized-small.mod
 paper-small: $(DEV)/ready
 	@ls $(SMALL_MODELS) $(foreach peer,$(MEI),$(word 2,$(subst =, ,$(peer)))) $(KODAK)/kodim07.png $(STAND_IN) > /dev/null
 	$(GRID)/grid.json --model models/paper/paper-small.model
+	$(GRID)/padded.json --model models/paper/paper-small.model --padded
 	$(GRID)/factorized.json --model models/paper/factorized-small.model
 	for peer in $(MEI); do $(GRID)/$${peer%%=*}.json --mei $$peer || exit 1; done
 	for codec in compass single-compass simulcast-compass; do \
@@ -142,7 +143,7 @@ paper-small: $(DEV)/ready
 	$(DEV)/bin/python -m paper mei models/mei-enhanced.pt $(STAND_IN) --profile mei-enhanced --out $(SMALL)/stand-in-mei.json
 	$(DEV)/bin/compass evaluate $(KODAK) --codec compass --model models/paper/paper-small-liif.model --qualities 1,2,3,4 --truncate \
 	  --processes 2 --force --out $(SMALL)/liif.json
-	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/factorized.json $(SMALL)/mei*.json $(SMALL)/stand-in-*.json results/kodak/shvc-*.json \
+	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/padded.json $(SMALL)/factorized.json $(SMALL)/mei*.json $(SMALL)/stand-in-*.json results/kodak/shvc-*.json \
 	  results/recorded/shvc*.json --liif $(SMALL)/liif.json $(patsubst %,--card %,$(wildcard models/*.json)) --model models/paper/paper-small.model \
 	  --layers-of $(KODAK)/kodim07.png --layers-of $(KODAK)/kodim20.png $(SMALL_CROPS:%=--crops-of $(KODAK)/kodim%.png) \
 	  $(MEI:%=--mei %) --against simulcast-compass,mei-original,mei-enhanced$(if $(SHM),$(COMMA)shvc --programs $(SHM)) \
@@ -157,6 +158,7 @@ results: $(DEV)/ready
 	  --force --processes 2
 	$(DEV)/bin/python -m paper exact $(KODAK)
 	$(DEV)/bin/python -m paper grid $(KODAK)
+	$(DEV)/bin/python -m paper grid $(KODAK) --padded --no-many --out results/grid-padded.json
 	$(DEV)/bin/python benchmarks/product/layers.py $(KODAK)
 	$(DEV)/bin/python benchmarks/networks/predictors.py
 	$(DEV)/bin/python benchmarks/product/reference.py examples/kodim23.png
@@ -169,7 +171,7 @@ results: $(DEV)/ready
 	for codec in compass single-compass simulcast-compass; do \
 	  $(DEV)/bin/compass evaluate $(STAND_IN) --codec $$codec --qualities 1,2,3,4 --truncate --force --processes 2 \
 	    --out results/stand-in/$$codec.json || exit 1; done
-	$(DEV)/bin/python -m paper report results/grid.json results/recorded/*.json results/anchors/published.json $(PEERS) \
+	$(DEV)/bin/python -m paper report results/grid.json results/grid-padded.json results/recorded/*.json results/anchors/published.json $(PEERS) \
 	  results/stand-in/*.json --stand-in $(notdir $(STAND_IN)) --force --layers-of $(KODAK)/kodim07.png $(CROPS:%=--crops-of $(KODAK)/kodim%.png)
 
 $(RUN)/ready: pyproject.toml constraints.txt $(shell find src -name '*.py' -o -name '*.model')

@@ -64,6 +64,9 @@ def run_grid(
     mei: Annotated[
         str | None, typer.Option(help="PROFILE=FILE: measure weights of the codec of Mei et al. instead.")
     ] = None,
+    padded: Annotated[
+        bool, typer.Option("--padded", help="Measure sizes alone, black around them, as CompressAI's evaluation does.")
+    ] = False,
 ) -> None:
     """Measure two, three and many layers and ratios beyond training at qualities 1 to 4, and every size alone.
 
@@ -79,9 +82,11 @@ def run_grid(
         what["settings"] = codec.settings()
     else:
         loaded = store.load(model)
-        coder = grid.OfModel(model)
+        coder = grid.Padded(model) if padded else grid.OfModel(model)
         name = loaded.name.removesuffix("-small") if loaded.one_layer else SUBJECT  # as the paper's tables have it
         what["model"] = describe(loaded)
+        if padded:
+            name, what["padded"] = f"{name}-padded", True
     jobs = [(path, quality) for path in image_paths(folder) for quality in QUALITIES]
     part = out.with_name(out.name + ".part")
     measure = partial(grid.measure, coder=coder, pyramids=cases)

@@ -32,6 +32,8 @@ THREE_LAYERS = (2.4, 2.8, 3.2, 3.6, 4.0)
 OUT_OF_DISTRIBUTION = (4.5, 5.0, 5.5, 6.0)
 MANY_LAYERS = (3, 4, 5, 6, 9)
 
+_MULTIPLE = 64  # of sides, in CompressAI's evaluation
+
 Scales = tuple[float, ...]
 Coded = tuple[int, Pixels]  # bytes that a reader needs, [H, W, 3]
 
@@ -109,6 +111,24 @@ class OfModel:
         size = image.shape[1], image.shape[0]
         data, (layer,) = encode_layers(Image.fromarray(image), [size], [quality], store.load(self.model, threads=1))
         yield len(data), layer.pixels
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Every size alone, as CompressAI's evaluation codes images: black around them, to multiples of 64 a side."""
+
+    model: str | None
+
+    def layered(self, image: Image.Image, targets: Sequence[Pixels], quality: float) -> Iterator[Coded]:
+        yield from ()
+
+    def alone(self, image: Pixels, quality: float) -> Iterator[Coded]:
+        height, width = image.shape[:2]
+        top, left = (-height % _MULTIPLE) // 2, (-width % _MULTIPLE) // 2
+        below, right = -height % _MULTIPLE - top, -width % _MULTIPLE - left
+        padded = np.pad(image, ((top, below), (left, right), (0, 0)))
+        for count, pixels in OfModel(self.model).alone(padded, quality):
+            yield count, pixels[top : top + height, left : left + width]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,12 @@ from compass.evaluation.report import SUBJECT
 from compass.evaluation.results import Result, same_scales
 
 QUALITIES = (1.0, 2.0, 3.0, 4.0)  # of ours: the paper's four lambdas
-# This project's peer in a row of the paper, where it has another name: its base codec is its own, not the paper's.
-_OWN = {"simulcast-mean-scale": "simulcast-compass", "single-mean-scale": "single-compass"}
+# This project's peers in a row of the paper, where they have other names: the base codec is its own, not the paper's,
+# and it is padded as the paper's is likely to have been, see `paper.grid.Padded`, or not.
+_OWN = {
+    "simulcast-mean-scale": [("own base codec", "simulcast-compass"), ("the same, padded", "simulcast-compass-padded")],
+    "single-mean-scale": [("own base codec", "single-compass"), ("the same, padded", "single-compass-padded")],
+}
 
 
 class Cell(NamedTuple):
@@ -93,9 +97,8 @@ def _fill(content: dict[str, Any], results: Sequence[Result], stand_in: str | No
     for peer, figures in content["values"].items():
         label = reported()["peers"][peer]
         rows.append(_row(label, peer, columns, layer, here, figures))
-        if peer in _OWN:
-            label = f"{label.partition(' (')[0]} (own base codec)"
-            rows.append(_row(label, _OWN[peer], columns, layer, here, figures))
+        for kind, own in _OWN.get(peer, []):
+            rows.append(_row(f"{label.partition(' (')[0]} ({kind})", own, columns, layer, here, figures))
     return PaperTable(
         content["id"], content["title"], data_set, layer, bool(content["curves"]), columns, measured_on, rows
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -13,6 +14,7 @@ from compass.bitstream import container
 from compass.errors import InputError
 from compass.evaluation.bdrate import layer_bd_rate
 from compass.evaluation.document import to_markdown
+from compass.picture.fidelity import psnr
 from paper import grid
 from paper.ablation import ablation_section
 from paper.exactness import check, decode_all, encode_all
@@ -69,6 +71,24 @@ def test_grid_rows_hold_real_files(parrots, tiny_model_path, tmp_path):
         assert case["bytes"][-1] == len(compass.encode(image, quality=2, sizes=sizes, model=tiny_model_path))
         assert alone[48, 36]["bytes"] == len(compass.encode(image, [1], 2, tiny_model_path))
     assert alone[12, 9]["psnr_rgb"] == case["psnr_rgb"][0]  # the base layer is the base codec
+
+
+def test_grid_of_sizes_alone_with_black_around_them(parrots, tiny_model_path, tmp_path):
+    parrots.resize((80, 65)).save(tmp_path / "small.png")
+    model = str(tiny_model_path)
+    row = grid.measure(tmp_path / "small.png", 3.0, grid.Padded(model), [(0.8, 1.0)])
+    assert "bytes" not in row["cases"][0]
+    single, simulcast = grid.results([row], "small", "compass-padded")
+    assert [r.name for r in (single, simulcast)] == ["single-compass-padded", "simulcast-compass-padded"]
+    assert [x["size"] for x in row["alone"]] == [(64, 52), (80, 65)]
+    with Image.open(tmp_path / "small.png") as image:
+        black = Image.new("RGB", (128, 128))
+        black.paste(image, (24, 31))
+        data = compass.encode(black, [1], 3, tiny_model_path)
+        decoded = compass.decode(data, model=tiny_model_path)
+        assert row["alone"][1]["bytes"] == len(data)
+        inner = np.asarray(decoded)[31:96, 24:104]
+        assert row["alone"][1]["psnr_rgb"] == pytest.approx(psnr(inner, np.asarray(image)), abs=0.001)
 
 
 @pytest.mark.slow
