@@ -302,6 +302,7 @@ def check_web(outcome: Outcome) -> None:
 
 
 MODEL = f"--model {TINY_MODEL}"
+GRIDS = f"{ROOT}/results/grid.json {ROOT}/results/grid-padded.json"
 PEERS = " ".join(map(str, RECORDED))
 needs_torch, slow = pytest.mark.torch, pytest.mark.slow
 built = (ROOT / "web" / "dist" / "compass-image.js").exists() and Path("/usr/bin/chromium").exists()
@@ -351,7 +352,7 @@ PROGRAMS = [
         ("training/trials.py", "large large --pixels 65536 --only fp32", check_trials, needs_torch, slow),
         ("paper grid", f"small --processes 1 --middles 2.0 {MODEL} --out out.json", check_grid, slow),
         ("paper exact", f"small --processes 1 --qualities 1,4 --keep kept {MODEL} --out out.json", check_exact, slow),
-        ("paper report", f"{ROOT}/results/grid.json {PEERS} --layers-of small/small.png {MODEL} --out out",
+        ("paper report", f"{GRIDS} {PEERS} --layers-of small/small.png {MODEL} --out out",
          check_paper_report, slow),
     ]
 ]  # fmt: skip
