@@ -51,9 +51,6 @@ def train(
     quality: Annotated[
         float | None, typer.Option(min=0, max=6, help="Train this quality alone: a fixed-lambda model.")
     ] = None,
-    dyadic: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of steps of residual and joint in layers of 1/4, 1/2, 1.")
-    ] = 0.0,
     ema: Annotated[float, typer.Option(min=0, max=1, help="Decay of the averaged weights, per step.")] = 0.999,
     warmup: Annotated[int, typer.Option(min=1, help="Steps over which the learning rate rises.")] = 200,
     precision: Annotated[str | None, typer.Option(help="bf16 or fp32; default bf16 on a GPU, fp32 on a CPU.")] = None,
@@ -71,7 +68,7 @@ def train(
     figures = run.train(
         run.Run(
             stage, profile, data, valid or [], out, schedule, crop, batch, start or [],
-            threads=threads, limit=limit, quality=quality, precision=precision, compile=compile, dyadic=dyadic,
+            threads=threads, limit=limit, quality=quality, precision=precision, compile=compile,
             pause=pause,
         )
     )  # fmt: skip

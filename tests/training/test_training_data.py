@@ -32,15 +32,6 @@ def test_chains_of_training_cover_what_files_do():
     assert min(ratios) < 1.05
 
 
-def test_a_share_of_the_chains_is_that_of_most_files():
-    rng = np.random.default_rng(0)
-    chains = [draw_sides(224, rng, 0.4) for _ in range(1000)]
-    assert 350 < chains.count([56, 112]) < 450
-    assert draw_sides(16, rng, 1.0) == [8, 16]
-    plain = [draw_sides(192, np.random.default_rng(7), share) for share in (0.0, 0)]
-    assert plain[0] == plain[1] == draw_sides(192, np.random.default_rng(7))
-
-
 def test_reduce_is_pillows_bicubic(parrots):
     x = torch.from_numpy(np.array(parrots)).permute(2, 0, 1)[None].float() / 255
     ours = reduce(x, (100, 133))[0].permute(1, 2, 0).numpy() * 255

@@ -47,7 +47,6 @@ class Run:
     precision: str | None = None  # of `compass.training.device.PRECISIONS`; None for the device's
     compile: bool = False
     pause: float | None = None  # minutes after which to stop, to be resumed
-    dyadic: float = 0.0  # share of steps of the stages residual and joint whose layers are each twice the one below
 
 
 def build(profile: str) -> CompassNet:
@@ -154,7 +153,7 @@ def make_stage(run: Run, net: LayeredNet) -> Stage:
         raise InputError(f"the profile {run.profile} is a base codec alone: there is no stage {run.stage} for it")
     if run.stage == "predictor":
         return PredictorStage(net, run.crop, run.batch)
-    return EnhancementStage(net, run.crop, run.batch, run.quality, run.stage == "joint", run.dyadic)
+    return EnhancementStage(net, run.crop, run.batch, run.quality, joint=run.stage == "joint")
 
 
 def _tensor(image: Image.Image, device: torch.device) -> Tensor:

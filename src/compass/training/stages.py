@@ -173,21 +173,13 @@ class PredictorStage(Stage):
 class EnhancementStage(Stage):
     """Enhancement layers by the combined loss, the mean over them of R_k + lambda 255^2 MSE_k; the base is frozen.
 
-    With `joint` the predictor is trained along; without it bicubic interpolation stands in for it. dyadic: see
-    `draw_sides`.
+    With `joint` the predictor is trained along; without it bicubic interpolation stands in for it.
     """
 
     def __init__(
-        self,
-        net: CompassNet,
-        crop: int,
-        batch: int,
-        quality: float | None = None,
-        joint: bool = True,
-        dyadic: float = 0.0,
+        self, net: CompassNet, crop: int, batch: int, quality: float | None = None, joint: bool = True
     ) -> None:
         super().__init__(net, crop, batch, quality)
-        self.dyadic = dyadic
         assert net.residual is not None
         assert net.predictor is not None
         parts: dict[str, nn.Module] = {"residual": net.residual}
@@ -199,7 +191,7 @@ class EnhancementStage(Stage):
 
     def forward(self, crops: Crops, rng: StepRNG) -> tuple[Tensor, Figures]:
         x = crops.draw(self.batch, self.crop, rng)
-        pyramid = [reduce(x, (side, side)) for side in draw_sides(self.crop, rng.host, self.dyadic)] + [x]
+        pyramid = [reduce(x, (side, side)) for side in draw_sides(self.crop, rng.host)] + [x]
         quality = self.draw_quality(rng)
         qualities = [quality]
         for _ in pyramid[1:]:  # one sample in four lets each layer choose its own quality
@@ -252,14 +244,8 @@ def draw_ratio(rng: np.random.Generator) -> float:
     return float(rng.uniform(1.0, 2.0) if rng.random() < 0.75 else rng.uniform(2.0, _MAX_RATIO))
 
 
-def draw_sides(crop: int, rng: np.random.Generator, dyadic: float = 0.0) -> list[int]:
-    """Sides of the layers below a crop, ascending: one or two enhancement layers over a base.
-
-    dyadic: the share of draws that are the layers of most files, a half and a quarter of the crop.
-    """
-    if dyadic and rng.random() < dyadic:
-        half = 8 * max(2, round(crop / 16))
-        return [8 * max(1, round(half / 16)), half]
+def draw_sides(crop: int, rng: np.random.Generator) -> list[int]:
+    """Sides of the layers below a crop, ascending: one or two enhancement layers over a base."""
     sides = [_lower_side(crop, rng)]
     if rng.random() < 0.5:
         sides.append(_lower_side(sides[0], rng))
