@@ -12,7 +12,7 @@ from compass.evaluation.bdrate import layer_bd_rate
 from compass.evaluation.document import Section, Table, Text, percent
 from compass.evaluation.report import SUBJECT
 from compass.evaluation.results import Result, same_scales
-from paper.tables import QUALITIES, reported
+from paper.tables import QUALITIES, reported, same_data_set
 
 RATIO = 2.0  # of the layers in the paper's experiment
 
@@ -58,4 +58,4 @@ def ablation_section(results: Sequence[Result], with_liif: Sequence[Result], pre
 
 
 def _comparable(a: Result, b: Result) -> bool:
-    return a.data_set.lower() == b.data_set.lower() and same_scales(a.scales, b.scales)
+    return same_data_set(a.data_set, b.data_set) and same_scales(a.scales, b.scales)

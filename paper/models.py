@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from compass.entropy.latent import hyper_size, latent_size
+from compass.entropy.latent import latent_size
 from compass.errors import InputError
 from compass.evaluation import plots
 from compass.evaluation.document import Figure, Section, Table, Text
-from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import Codec, CompassNet
-from compass.nets.macs import count_macs, decode_macs, encode_macs, predict_macs
+from compass.nets.macs import analysis_macs, count_macs, decode_macs, encode_macs, entropy_macs, predict_macs
 from compass.nets.mei import MeiNet
 from compass.training.run import build_for_training
 
@@ -43,10 +42,10 @@ def costs(profile: str, part: str) -> list[Cost]:
     """
     net = build_for_training(profile)
     if isinstance(net, MeiNet):
-        return [_mei(net, 0, "base"), _mei(net, 1, "enhancement")]
+        return [_base(net.layers[0]), _mei(net)]
     assert isinstance(net, CompassNet)
     if part == "base":
-        return [_cost("base", [net.base], encode_macs(net.base, HEIGHT, WIDTH), decode_macs(net.base, HEIGHT, WIDTH))]
+        return [_base(net.base)]
     residual, predictor = net.residual, net.predictor
     if residual is None or predictor is None:
         raise InputError(f"the profile {profile} is a base codec alone: its part is base, not {part}")
@@ -55,26 +54,28 @@ def costs(profile: str, part: str) -> list[Cost]:
     return [_cost("enhancement", [residual, predictor], encode, decode)]
 
 
+def _base(codec: nn.Module) -> Cost:
+    assert isinstance(codec, Codec)
+    return _cost("base", [codec], encode_macs(codec, HEIGHT, WIDTH), decode_macs(codec, HEIGHT, WIDTH))
+
+
 def _cost(layer: str, modules: Iterable[nn.Module], encode: int, decode: int) -> Cost:
     parameters = sum(p.numel() for module in modules for p in module.parameters())
     pixels = 1000 * HEIGHT * WIDTH
     return Cost(layer, parameters, encode / pixels, decode / pixels)
 
 
-def _mei(net: MeiNet, k: int, name: str) -> Cost:
-    codec = net.layers[k]
+def _mei(net: MeiNet) -> Cost:
+    """The first layer above the base."""
+    codec = net.layers[1]
     assert isinstance(codec, Codec)
     y = torch.zeros(1, codec.latent_channels, latent_size(HEIGHT), latent_size(WIDTH))
-    lower = torch.zeros(1, codec.latent_channels, latent_size(HEIGHT // 2), latent_size(WIDTH // 2)) if k else None
-    decode = count_macs(lambda: net.from_lower(k, lower, y.shape))
-    decode += count_macs(lambda: codec.g_s(net.latent(y, y if k else None)))
-    encode = count_macs(lambda: codec.g_a(torch.zeros(1, 3, HEIGHT, WIDTH)))
-    if isinstance(codec, HyperpriorCodec):
-        z: Tensor = torch.zeros(1, codec.hyper_channels, *map(hyper_size, y.shape[2:]))
-        decode += count_macs(lambda: codec.gaussian(y, z, 0.0))
-        encode += count_macs(lambda: codec.h_a(y))
-    modules = [codec, net.predictions[k - 1], net.enlarge[k - 1]] if k else [codec]
-    return _cost(name, modules, encode + decode, decode)
+    lower = torch.zeros(1, codec.latent_channels, latent_size(HEIGHT // 2), latent_size(WIDTH // 2))
+    decode = entropy_macs(codec, y)
+    decode += count_macs(lambda: net.from_lower(1, lower, y.shape))
+    decode += count_macs(lambda: codec.g_s(net.latent(y, y)))
+    modules = [codec, net.predictions[0], net.enlarge[0]]
+    return _cost("enhancement", modules, analysis_macs(codec, HEIGHT, WIDTH) + decode, decode)
 
 
 class Card(NamedTuple):

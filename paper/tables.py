@@ -69,7 +69,7 @@ class PaperTable:
 
     def holds(self, result: Result) -> bool:
         """Whether a result is of the data set that is measured."""
-        return _same(result.data_set, self.measured_on)
+        return same_data_set(result.data_set, self.measured_on)
 
 
 @lru_cache(maxsize=1)
@@ -89,10 +89,10 @@ def paper_tables(results: Sequence[Result], stand_in: str | None = None) -> list
 
 def _fill(content: dict[str, Any], results: Sequence[Result], stand_in: str | None) -> PaperTable:
     data_set, layer = content["data_set"], content["layer"]
-    known = stand_in is None or any(_same(result.data_set, data_set) for result in results)
+    known = stand_in is None or any(same_data_set(result.data_set, data_set) for result in results)
     measured_on = data_set if known else str(stand_in)
     columns = [Column(column["label"], tuple(column["scales"])) for column in content["columns"]]
-    here = [result for result in results if _same(result.data_set, measured_on)]
+    here = [result for result in results if same_data_set(result.data_set, measured_on)]
     rows = []
     for peer, figures in content["values"].items():
         label = reported()["peers"][peer]
@@ -104,7 +104,8 @@ def _fill(content: dict[str, Any], results: Sequence[Result], stand_in: str | No
     )
 
 
-def _same(data_set: str, other: str) -> bool:
+def same_data_set(data_set: str, other: str) -> bool:
+    """Whether two names of data sets mean the same one."""
     return data_set.lower() == other.lower()
 
 

@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compass.errors import InputError
-
-_VALID = re.compile(r"^valid +[\d.]+ %  step (\d+)  [\d.]+ min  (cost .+)$", re.MULTILINE)
+from logs import validations
 
 
 def main() -> None:
@@ -36,12 +35,8 @@ def main() -> None:
     seen, curve = 0, []
     pixels = [batch * crop**2 for batch, crop in zip(*_each(options.logs, options.batch, options.crop), strict=True)]
     for log, of_a_step in zip(options.logs, pixels, strict=True):
-        found = _VALID.findall(log.read_text())
-        if not found:
-            raise InputError(f"{log} has no validations")
-        for step, figures in found:
-            metrics = dict(zip(figures.split()[::2], map(float, figures.split()[1::2]), strict=True))
-            curve.append([seen + int(step) * of_a_step, metrics["cost"]])
+        found = validations(log)
+        curve += [[seen + x.step * of_a_step, x.figures["cost"]] for x in found]
         seen = curve[-1][0]
     card = {
         "profile": options.profile,
@@ -49,7 +44,7 @@ def main() -> None:
         "command": options.command,
         "core_minutes": options.core_minutes,
         "pixels": seen,
-        "validation": metrics,
+        "validation": found[-1].figures,
         **({"note": options.note} if options.note else {}),
         "curve": curve,
     }

@@ -11,7 +11,6 @@ minutes.
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
@@ -19,12 +18,11 @@ from typing import TypedDict
 import matplotlib.pyplot as plt
 import numpy as np
 
-from compass.errors import InputError
 from compass.evaluation.plots import write_figure
 from compass.evaluation.records import command_line, write_record
+from logs import validations
 
 RESULT = Path(__file__).parents[2] / "results" / "training.json"
-_LINE = re.compile(r"^valid +[\d.]+ %  step \d+  ([\d.]+) min  cost (\S+)", re.MULTILINE)
 
 
 class Point(TypedDict):
@@ -62,10 +60,7 @@ def read(name: str, logs: Sequence[str]) -> Training:
     ends: list[Point] = []
     before = 0.0
     for log in logs:
-        found = _LINE.findall(Path(log).read_text())
-        if not found:
-            raise InputError(f"{log} has no validations")
-        points += [{"minutes": before + float(minutes), "cost": float(cost)} for minutes, cost in found]
+        points += [{"minutes": before + x.minutes, "cost": x.figures["cost"]} for x in validations(Path(log))]
         ends.append(points[-1])
         before = points[-1]["minutes"]
     slope = None

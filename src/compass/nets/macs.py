@@ -34,18 +34,27 @@ def _elementwise(*_: Any, out_shape: Any, **__: Any) -> int:
 def decode_macs(codec: Codec, height: int, width: int) -> int:
     """g_s, and of a hyperprior codec h_s and the context, for an image of this size."""
     y = torch.zeros(1, codec.latent_channels, latent_size(height), latent_size(width))
-    macs = count_macs(lambda: codec.g_s(y, *_context(codec, height, width)))
-    if isinstance(codec, HyperpriorCodec):
-        z = torch.zeros(1, codec.hyper_channels, *map(hyper_size, y.shape[2:]))
-        macs += count_macs(lambda: codec.gaussian(torch.zeros_like(y), z, 0.0))
-    return macs
+    return entropy_macs(codec, y) + count_macs(lambda: codec.g_s(y, *_context(codec, height, width)))
+
+
+def entropy_macs(codec: Codec, y: Tensor) -> int:
+    """h_s and the context for a latent y [1, M, h, w]; nothing without a hyperprior."""
+    if not isinstance(codec, HyperpriorCodec):
+        return 0
+    z = torch.zeros(1, codec.hyper_channels, *map(hyper_size, y.shape[2:]))
+    return count_macs(lambda: codec.gaussian(torch.zeros_like(y), z, 0.0))
 
 
 def encode_macs(codec: Codec, height: int, width: int) -> int:
     """g_a and h_a, and what a decoder runs, as an encoder does too."""
+    return analysis_macs(codec, height, width) + decode_macs(codec, height, width)
+
+
+def analysis_macs(codec: Codec, height: int, width: int) -> int:
+    """g_a and h_a for an image of this size."""
     x: Tensor = torch.zeros(1, 3, height, width)
     hyper = codec.h_a if isinstance(codec, HyperpriorCodec) else nn.Identity()
-    return count_macs(lambda: hyper(codec.g_a(x, *_context(codec, height, width)))) + decode_macs(codec, height, width)
+    return count_macs(lambda: hyper(codec.g_a(x, *_context(codec, height, width))))
 
 
 def _context(codec: Codec, height: int, width: int) -> list[Tensor]:

@@ -26,7 +26,7 @@ def widen(codec: nn.Module, narrow: Mapping[str, Tensor]) -> bool:
         return False
     last = _last_layers(codec)
     with torch.no_grad():
-        for name, tensor in codec.state_dict().items():
+        for name, tensor in wide.items():
             path, _, kind = name.rpartition(".")
             owner = codec.get_submodule(path)
             halves = 2 if path == last.get("h_s") else 1  # h_s yields scales, then means
