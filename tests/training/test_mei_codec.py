@@ -81,6 +81,15 @@ def test_the_commands(weights, parrots, tiny_model_path, tmp_path):
     assert isinstance(result.exception, InputError)
 
 
+@pytest.mark.parametrize("option", [("--padded",), ("--model", "fast")])
+def test_options_of_the_grid_that_go_with_models_alone(option, tmp_path):
+    from typer.testing import CliRunner
+
+    result = CliRunner().invoke(app, ["grid", str(tmp_path), "--mei", "tiny-mei=weights.pt", *option])
+    assert result.exit_code == 2
+    assert "--mei measures other networks" in result.output
+
+
 def test_the_grid_of_the_peer(weights, parrots, tmp_path):
     from paper.grid import OfPeer, measure, results
 
