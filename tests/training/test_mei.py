@@ -61,6 +61,13 @@ def test_the_start_from_a_block_transform(parrots):
     assert -10 * torch.log10((layers[-1].image - x).square().mean()) > 27
 
 
+def test_densities_learn_faster(net):
+    stage = LayersStage(net, crop=256, batch=1)
+    fast = {name for name, _ in stage.trained.named_parameters() if stage.rate_factor(name) > 1}
+    assert fast == {name for name, _ in net.named_parameters() if ".entropy_bottleneck." in name}
+    assert {name.split(".")[1] for name in fast} == {"0", "1", "2"}
+
+
 def test_training_reaches_every_weight(crops_folder, tmp_path):
     for profile in ("tiny-mei", "mei-enhanced-small"):
         run = make_run("layers", crops_folder, tmp_path / profile, 2, profile=profile)

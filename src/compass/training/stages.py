@@ -23,6 +23,7 @@ Figures = dict[str, Tensor]  # of one step, still on the device
 _REFERENCE_LAMBDA = 0.0067
 _MAX_RATIO = 4.0  # of two layers of a training sample
 _VALIDATED = (1.0, 2.0, 3.0, 4.0)  # qualities: the lambdas of the paper
+_DENSITY_RATE_FACTOR = 8.0  # in training all layers: densities start far too wide, and shrink slowly
 
 
 class Stage(nn.Module, ABC):
@@ -221,6 +222,8 @@ class LayersStage(Stage):
                 start_from_klt(codec, samples)
 
     def rate_factor(self, name: str) -> float:
+        if ".entropy_bottleneck." in name:
+            return _DENSITY_RATE_FACTOR
         transform = name.removeprefix("layers.").partition(".")[2]
         return KLT_RATE_FACTOR if self.klt and name.startswith("layers.") and starts_as_klt(transform) else 1.0
 
