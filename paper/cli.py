@@ -77,7 +77,7 @@ def run_grid(
     what: dict[str, object] = {"data_set": folder.name, "qualities": QUALITIES}
     coder: grid.Coder
     if mei and (model or padded):
-        raise typer.BadParameter("--mei measures other networks, which code no size alone: not with --model or --padded")
+        raise typer.BadParameter("--mei measures other networks, that code no size alone: not with --model, --padded")
     if mei:
         codec = _mei(mei)
         coder, name = grid.OfPeer(codec), codec.name
