@@ -147,7 +147,7 @@ paper-small: $(DEV)/ready
 	  results/recorded/shvc*.json --liif $(SMALL)/liif.json $(patsubst %,--card %,$(wildcard models/*.json)) --model models/paper/paper-small.model \
 	  --layers-of $(KODAK)/kodim07.png --layers-of $(KODAK)/kodim20.png $(SMALL_CROPS:%=--crops-of $(KODAK)/kodim%.png) \
 	  $(MEI:%=--mei %) --against simulcast-compass,mei-original,mei-enhanced$(if $(SHM),$(COMMA)shvc --programs $(SHM)) \
-	  --stand-in $(notdir $(STAND_IN)) --out $(SMALL) --force
+	  --stand-in $(notdir $(STAND_IN)) --mean-scale-base --out $(SMALL) --force
 
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures, STAND_IN one
 # of any others.

@@ -157,6 +157,9 @@ def report(
         Path | None, typer.Option(help="Results of evaluate with LIIF in LIFF's place, for supplement B.6.")
     ] = None,
     model: ModelName = None,
+    mean_scale_base: Annotated[
+        bool, typer.Option("--mean-scale-base", help="Our base codec is the paper's: its rows are filled with ours.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Write the paper's tables with our figures beside them, comparisons of all codecs, curves and images."""
@@ -164,7 +167,7 @@ def report(
     add_to_path(programs)
     others = _codecs(against.split(","), mei or [], model) if crops_of else []
     results = read_results(files)
-    sections = [*comparisons(results, QUALITIES), *paper_sections(results, stand_in)]
+    sections = [*comparisons(results, QUALITIES), *paper_sections(results, stand_in, mean_scale_base)]
     if cards:
         from paper.models import models_section
 

@@ -11,12 +11,11 @@ from compass.evaluation.results import Result
 from paper.tables import PaperTable, paper_tables
 
 
-def paper_sections(results: Sequence[Result], stand_in: str | None = None) -> list[Section]:
-    """The paper's tables of which at least one cell is measured, and its curves.
-
-    stand_in: a data set for those tables whose own is absent.
-    """
-    return [_section(table, results) for table in paper_tables(results, stand_in) if table.measured]
+def paper_sections(
+    results: Sequence[Result], stand_in: str | None = None, mean_scale_base: bool = False
+) -> list[Section]:
+    """The paper's tables of which at least one cell is measured, and its curves; arguments as of `paper_tables`."""
+    return [_section(table, results) for table in paper_tables(results, stand_in, mean_scale_base) if table.measured]
 
 
 def _section(table: PaperTable, results: Sequence[Result]) -> Section:

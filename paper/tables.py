@@ -79,15 +79,20 @@ def reported() -> dict[str, Any]:
     return content
 
 
-def paper_tables(results: Sequence[Result], stand_in: str | None = None) -> list[PaperTable]:
+def paper_tables(
+    results: Sequence[Result], stand_in: str | None = None, mean_scale_base: bool = False
+) -> list[PaperTable]:
     """All tables of the supplement and the poster, filled in as far as these results go.
 
-    stand_in: the data set to fill in those with, of whose own there are no results.
+    stand_in: the data set to fill in those with, of whose own there are no results. mean_scale_base: whether our own
+    base codec is the paper's, a mean-scale hyperprior, and so fills the rows of that.
     """
-    return [_fill(content, results, stand_in) for content in reported()["tables"]]
+    return [_fill(content, results, stand_in, mean_scale_base) for content in reported()["tables"]]
 
 
-def _fill(content: dict[str, Any], results: Sequence[Result], stand_in: str | None) -> PaperTable:
+def _fill(
+    content: dict[str, Any], results: Sequence[Result], stand_in: str | None, mean_scale_base: bool
+) -> PaperTable:
     data_set, layer = content["data_set"], content["layer"]
     known = stand_in is None or any(same_data_set(result.data_set, data_set) for result in results)
     measured_on = data_set if known else str(stand_in)
@@ -95,9 +100,11 @@ def _fill(content: dict[str, Any], results: Sequence[Result], stand_in: str | No
     here = [result for result in results if same_data_set(result.data_set, measured_on)]
     rows = []
     for peer, figures in content["values"].items():
-        label = reported()["peers"][peer]
+        label, ours = reported()["peers"][peer], _OWN.get(peer, [])
+        if ours and mean_scale_base:
+            (_, peer), *ours = ours
         rows.append(_row(label, peer, columns, layer, here, figures))
-        for kind, own in _OWN.get(peer, []):
+        for kind, own in ours:
             rows.append(_row(f"{label.partition(' (')[0]} ({kind})", own, columns, layer, here, figures))
     return PaperTable(
         content["id"], content["title"], data_set, layer, bool(content["curves"]), columns, measured_on, rows

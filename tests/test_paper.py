@@ -156,6 +156,24 @@ def test_a_stand_in_fills_tables_whose_data_set_is_absent_and_says_so():
     assert "1; Kodak. BD-rate" in text
 
 
+def test_rows_of_the_papers_base_codec_that_is_our_own():
+    results = [result("compass", 1.0), result("single-compass", 2.0)]
+
+    def single_layer(mean_scale_base: bool) -> dict[str, float | None]:
+        (table,) = [t for t in paper_tables(results, None, mean_scale_base) if t.identifier == "table 2"]
+        return {row.peer: row.cells[-1].ours for row in table.rows if row.peer.startswith("Single-layer")}
+
+    assert single_layer(False) == {
+        "Single-layer (mean-scale)": None,
+        "Single-layer (own base codec)": pytest.approx(-50),
+        "Single-layer (the same, padded)": None,
+    }
+    assert single_layer(True) == {
+        "Single-layer (mean-scale)": pytest.approx(-50),
+        "Single-layer (the same, padded)": None,
+    }
+
+
 @pytest.mark.parametrize("profile", ["tiny", "tiny-mei"])
 def test_table_of_trained_weights(profile, tmp_path):
     pytest.importorskip("torch")
