@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,7 +46,22 @@ class Layer(NamedTuple):
 
     payload: bytes
     image: Pixels
-    seconds: float
+    encoding: float  # seconds
+    decoding: float
+    latent: Tensor  # that the next layer stands on
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """Pixels that are known by their digest."""
+
+    digest: bytes
+    pixels: Pixels = field(compare=False)
+
+    @classmethod
+    def of(cls, image: Image.Image) -> _Picture:
+        pixels = np.asarray(image)
+        return cls(hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest(), pixels)
 
 
 @lru_cache(maxsize=1)
@@ -99,49 +114,59 @@ class MeiCodec:
         top = tuple(max(side << most, wanted) for side, wanted in zip(sizes[0], sizes[-1], strict=True))
         coded_as = [(-(-top[0] >> most - k), -(-top[1] >> most - k)) for k in range(most + 1)]
         sources = dict(zip(doublings, pyramid, strict=True))
-        last = Image.fromarray(pyramid[-1])
         dyadic = [
-            np.asarray((Image.fromarray(sources[k]) if k in sources else last).resize(size, Image.Resampling.LANCZOS))
+            _Picture.of(Image.fromarray(sources.get(k, pyramid[-1])).resize(size, Image.Resampling.LANCZOS))
             for k, size in enumerate(coded_as)
         ]
         code = quality_scale.to_code(quality)
-        layers, encoding = timed(lambda: self._code(dyadic, code))
+        layers = [_code(self.weights, self.profile, tuple(dyadic[: k + 1]), code) for k in range(most + 1)]
         table = [LayerData(*size, code, layer.payload) for size, layer in zip(coded_as, layers, strict=True)]
         header = container.read_header(container.write(b"Mei ", "RGB", table))
-        whole = sum(layer.seconds for layer in layers)  # of decoding, which was done on the way
+        encoding = sum(layer.encoding for layer in layers)
         results, start = [], 0
         for k, size in zip(doublings, sizes, strict=True):
             end = header.span(k)[1]
-            decoding = sum(layer.seconds for layer in layers[: k + 1])
+            decoding = sum(layer.decoding for layer in layers[: k + 1])
             image = np.asarray(Image.fromarray(layers[k].image).resize(size, Image.Resampling.LANCZOS))
-            results.append(LayerResult(ImageResult(end - start, image, encoding - whole, decoding), end))
+            results.append(LayerResult(ImageResult(end - start, image, encoding, decoding), end))
             start = end
         return results
 
-    def _code(self, pyramid: Sequence[Pixels], code: int) -> list[Layer]:
-        net, models = _load(self.weights, self.profile)
-        layers: list[Layer] = []
-        lower: Tensor | None = None
-        with torch.no_grad():
-            for k, (image, model) in enumerate(zip(pyramid, models, strict=False)):
-                codec = net.layers[k]
-                assert isinstance(codec, Codec)
-                y = codec.g_a(torch.from_numpy(to_planes(image))[None])
-                (prediction, enlarged), below = timed(partial(net.from_lower, k, lower, y.shape))
-                scaled: Floats = (y - prediction)[0].numpy() * model.gain(code)
-                hyper = None
-                if isinstance(codec, HyperpriorCodec):
-                    hyper = codec.h_a(torch.from_numpy(scaled)[None])[0].numpy()
-                coded = model.encode(scaled, hyper, code)
-                decoded, seconds = timed(partial(model.decode, coded.payload, (y.shape[2], y.shape[3]), code))
-                assert np.array_equal(decoded.values, coded.decoded.values)
-                values = torch.from_numpy((decoded.values / model.gain(code)).astype(np.float32))[None] + prediction
-                lower = net.latent(values, enlarged)
-                planes, more = timed(partial(codec.g_s, lower))
-                height, width = image.shape[:2]
-                decoded_image = finish_layer(planes[0, :, :height, :width].numpy(), "RGB")
-                layers.append(Layer(coded.payload, decoded_image, below + seconds + more))
-        return layers
+
+@lru_cache(maxsize=8)
+def _code(weights: Path, profile: str, pyramid: tuple[_Picture, ...], code: int) -> Layer:
+    """The largest layer of a dyadic pyramid; those below are coded first. Many files begin with the same layers."""
+    net, models = _load(weights, profile)
+    k = len(pyramid) - 1
+    below = _code(weights, profile, pyramid[:-1], code) if k else None
+    codec, model = net.layers[k], models[k]
+    assert isinstance(codec, Codec)
+    y, analysing = _analyse(weights, profile, k, pyramid[-1])
+
+    def hyper(scaled: Floats) -> Floats | None:
+        return codec.h_a(torch.from_numpy(scaled)[None])[0].numpy() if isinstance(codec, HyperpriorCodec) else None
+
+    with torch.no_grad():
+        (prediction, enlarged), predicting = timed(lambda: net.from_lower(k, below.latent if below else None, y.shape))
+        scaled: Floats = (y - prediction)[0].numpy() * model.gain(code)
+        coded, encoding = timed(lambda: model.encode(scaled, hyper(scaled), code))
+        decoded, decoding = timed(lambda: model.decode(coded.payload, (y.shape[2], y.shape[3]), code))
+        assert np.array_equal(decoded.values, coded.decoded.values)
+        values = torch.from_numpy((decoded.values / model.gain(code)).astype(np.float32))[None] + prediction
+        latent = net.latent(values, enlarged)
+        planes, synthesising = timed(lambda: codec.g_s(latent))
+    height, width = pyramid[-1].pixels.shape[:2]
+    image = finish_layer(planes[0, :, :height, :width].numpy(), "RGB")
+    return Layer(coded.payload, image, analysing + predicting + encoding, predicting + decoding + synthesising, latent)
+
+
+@lru_cache(maxsize=32)
+def _analyse(weights: Path, profile: str, k: int, picture: _Picture) -> tuple[Tensor, float]:
+    """y of layer k, which depends on nothing but the image, and the seconds that it took."""
+    codec = _load(weights, profile).net.layers[k]
+    assert isinstance(codec, Codec)
+    with torch.no_grad():
+        return timed(lambda: codec.g_a(torch.from_numpy(to_planes(picture.pixels))[None]))
 
 
 def _doublings(base: tuple[int, int], size: tuple[int, int]) -> int:
