@@ -140,7 +140,8 @@ paper-small: $(DEV)/ready
 	for codec in compass single-compass simulcast-compass; do \
 	  $(DEV)/bin/compass evaluate $(STAND_IN) --codec $$codec --model models/paper/paper-small.model --qualities 1,2,3,4 --truncate \
 	    --processes 2 --force --out $(SMALL)/stand-in-$$codec.json || exit 1; done
-	$(DEV)/bin/python -m paper mei models/mei-enhanced.pt $(STAND_IN) --profile mei-enhanced --out $(SMALL)/stand-in-mei.json
+	for peer in $(MEI); do $(DEV)/bin/python -m paper mei $${peer#*=} $(STAND_IN) --profile $${peer%%=*} \
+	  --out $(SMALL)/stand-in-$${peer%%=*}.json || exit 1; done
 	$(DEV)/bin/compass evaluate $(KODAK) --codec compass --model models/paper/paper-small-liif.model --qualities 1,2,3,4 --truncate \
 	  --processes 2 --force --out $(SMALL)/liif.json
 	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/padded.json $(SMALL)/factorized.json $(SMALL)/mei*.json $(SMALL)/stand-in-*.json results/kodak/shvc-*.json \
