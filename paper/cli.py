@@ -74,7 +74,9 @@ def run_grid(
     """
     ratios = [parse_number(text, "ratio") for text in middles.split(",")]
     cases = grid.pyramids(ratios, many)
-    what: dict[str, object] = {"data_set": folder.name, "qualities": QUALITIES}
+    # what Mei's codec enlarges, codes and reduces again has more PSNR than any other codec reaches at quality 1
+    qualities = (0.0, *QUALITIES) if mei else QUALITIES
+    what: dict[str, object] = {"data_set": folder.name, "qualities": qualities}
     coder: grid.Coder
     if mei and (model or padded):
         raise typer.BadParameter("--mei measures other networks, that code no size alone: not with --model, --padded")
@@ -89,7 +91,7 @@ def run_grid(
         what["model"] = describe(loaded)
         if padded:
             name, what["padded"] = f"{name}-padded", True
-    jobs = [(path, quality) for path in image_paths(folder) for quality in QUALITIES]
+    jobs = [(path, quality) for path in image_paths(folder) for quality in qualities]
     part = out.with_name(out.name + ".part")
     measure = partial(grid.measure, coder=coder, pyramids=cases)
     rows = measure_all(measure, jobs, processes, part, {**what, "cases": cases})
