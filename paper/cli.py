@@ -72,14 +72,14 @@ def run_grid(
 
     What is measured is kept beside OUT until all is, so that a grid that was interrupted goes on.
     """
+    if mei and (model or padded):
+        raise typer.BadParameter("--mei measures other networks, that code no size alone: not with --model, --padded")
     ratios = [parse_number(text, "ratio") for text in middles.split(",")]
     cases = grid.pyramids(ratios, many)
-    # what Mei's codec enlarges, codes and reduces again has more PSNR than any other codec reaches at quality 1
+    # what Mei's codec enlarges, codes and reduces again has the PSNR of a higher quality
     qualities = (0.0, *QUALITIES) if mei else QUALITIES
     what: dict[str, object] = {"data_set": folder.name, "qualities": qualities}
     coder: grid.Coder
-    if mei and (model or padded):
-        raise typer.BadParameter("--mei measures other networks, that code no size alone: not with --model, --padded")
     if mei:
         codec = _mei(mei)
         coder, name = grid.OfPeer(codec), codec.name

@@ -46,7 +46,7 @@ class Layer(NamedTuple):
 
     payload: bytes
     image: Pixels
-    encoding: float  # seconds
+    encoding: float  # seconds, when it was coded
     decoding: float
     latent: Tensor  # that the next layer stands on
 

@@ -100,11 +100,12 @@ def _fill(
     here = [result for result in results if same_data_set(result.data_set, measured_on)]
     rows = []
     for peer, figures in content["values"].items():
-        label, ours = reported()["peers"][peer], _OWN.get(peer, [])
-        if ours and mean_scale_base:
-            (_, peer), *ours = ours
-        rows.append(_row(label, peer, columns, layer, here, figures))
-        for kind, own in ours:
+        label, others = reported()["peers"][peer], _OWN.get(peer, [])
+        name = peer
+        if others and mean_scale_base:
+            (_, name), *others = others
+        rows.append(_row(label, name, columns, layer, here, figures))
+        for kind, own in others:
             rows.append(_row(f"{label.partition(' (')[0]} ({kind})", own, columns, layer, here, figures))
     return PaperTable(
         content["id"], content["title"], data_set, layer, bool(content["curves"]), columns, measured_on, rows

@@ -90,6 +90,19 @@ def test_options_of_the_grid_that_go_with_models_alone(option, tmp_path):
     assert "--mei measures other networks" in result.output
 
 
+def test_the_command_for_the_grid_measures_a_lower_quality_too(weights, parrots, tmp_path):
+    from typer.testing import CliRunner
+
+    parrots.resize((64, 48)).save(tmp_path / "small.png")
+    out = tmp_path / "out.json"
+    arguments = ["grid", str(tmp_path), "--mei", f"tiny-mei={weights}", "--middles", "2", "--no-many"]
+    result = CliRunner().invoke(app, [*arguments, "--processes", "1", "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    curves = json.loads(out.read_text())["curves"]
+    assert {tuple(curve["qualities"]) for curve in curves} == {(0, 1, 2, 3, 4)}
+    assert {curve["name"] for curve in curves} == {"mei-original"}
+
+
 def test_the_grid_of_the_peer(weights, parrots, tmp_path):
     from paper.grid import OfPeer, measure, results
 
