@@ -13,4 +13,4 @@ compass train predictor "${common[@]}" --out "$runs/fast-predictor" --steps 4000
 # The residual codec starts again from each new base: one from an older base lags behind for hours.
 compass train joint "${common[@]}" --out "$runs/fast-joint" --steps 40000 --rate 1e-3 --crop 192 --batch 2 \
   --start "base=$base" --start "residual=base:$base" --start "predictor=$runs/fast-predictor/weights.pt"
-compass export "$runs/fast-joint/weights.pt" "$runs/fast.model" --force
+compass export "$runs/fast-joint/weights.pt" "$runs/fast.model" --fit "$data" --force

@@ -84,7 +84,7 @@ def synthesised(codec: Codec, size: tuple[int, int]) -> Tensor:
     assert isinstance(codec, HyperpriorCodec)
     y = torch.zeros(1, codec.latent_channels, *map(latent_size, size))
     z = torch.zeros(1, codec.hyper_channels, *map(hyper_size, y.shape[2:]))
-    _, _, means = codec.gaussian(y, z, 0.0)
+    _, _, means = codec.entropy_parameters(y, z, 0.0)
     image: Tensor = codec.g_s(means)
     return image[:, :, : size[0], : size[1]]
 

@@ -22,6 +22,8 @@ from compass.cli_options import (
 )
 from compass.errors import InputError
 
+_FITTED_IMAGES = 300  # that tables are fitted to: the first ones
+
 
 def train(
     stage: Annotated[str, typer.Argument(help="base, predictor, residual, joint or layers.")],
@@ -58,7 +60,7 @@ def train(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many images.")] = None,
 ) -> None:
-    """Train one stage of a model (needs the extra "train"). On several GPUs: torchrun -m compass train ..."""
+    """Train one stage of a model (needs the extra "train"). On several GPUs: torchrun -m -- compass train ..."""
     if (steps is None) == (minutes is None):
         raise typer.BadParameter("give a budget: either --steps or --minutes")
     run = _import_extra("training.run", "train")
@@ -84,6 +86,7 @@ def export(
     start: Annotated[list[str] | None, typer.Option(help="Parts to take from other runs, PART=FILE.")] = None,
     base_only: Annotated[bool, typer.Option(help="Leave out the enhancement layers.")] = False,
     quality: Annotated[float | None, typer.Option(min=0, max=6, help="The only one that it was trained for.")] = None,
+    fit: Annotated[list[Path] | None, typer.Option(help="Folders or shards of images to fit tables to.")] = None,
     force: Force = False,
 ) -> None:
     """Turn trained weights into a model file (needs the extra "train")."""
@@ -97,7 +100,8 @@ def export(
         raise InputError(f"{card} is no card in JSON: {error}") from None
     details = {"profile": profile, **({} if quality is None else {"quality": quality}), **details}
     name = str(details.pop("name", target.stem))
-    exporting.export_model(net, target, name, details, base_only, replace=force)
+    images = _import_extra("training.data", "train").read_images(fit, _FITTED_IMAGES) if fit else None
+    exporting.export_model(net, target, name, details, base_only, replace=force, fit=images)
 
 
 def evaluate(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from compass.training.run import build
 from tests.training.conftest import save_crops
 
 _COMMAND = (
@@ -65,3 +66,15 @@ def test_losses_agree_but_for_the_noise_that_stands_in_for_rounding(folder, tmp_
 @pytest.mark.slow
 def test_networks_of_the_paper_train_on_two_processes(folder, tmp_path):
     losses("base", folder, tmp_path / "two", 2, 3, "paper-small")  # a parameter without gradient ends the second step
+
+
+@pytest.mark.slow
+def test_the_command_of_the_guide_takes_an_option_that_torchrun_could_mean(folder, tmp_path):
+    torch.save(build("tiny").state_dict(), tmp_path / "weights.pt")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "--"]
+    command = [
+        *launcher, "compass", "train", "predictor", "--profile", "tiny", "--start", str(tmp_path / "weights.pt"),
+        "--data", str(folder), "--out", str(tmp_path / "run"), "--steps", "1", "--crop", "64", "--batch", "2",
+    ]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

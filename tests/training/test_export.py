@@ -47,7 +47,7 @@ def test_transforms_of_a_whole_model(tiny_net, exported_model, conditional):
     with torch.no_grad():
         y = net.g_a(x, *seen) * net.gain(quality)
         z = net.h_a(y)
-        quantised, _, _ = net.gaussian(y, net.entropy_bottleneck.quantise(z), net.gain.shift(quality))
+        quantised, _, _ = net.entropy_parameters(y, net.entropy_bottleneck.quantise(z), net.gain.shift(quality))
     context = prediction[0].numpy() if conditional else None
     image = x[0].numpy() + (context if conditional else 0)
     unscaled = codec.analyse(image, context)

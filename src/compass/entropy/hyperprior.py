@@ -176,6 +176,11 @@ class HyperpriorModel(EntropyModel):
         _, scales, means = self._in_steps(latent.hyper_symbols, size, quality_code, known, run)
         return scales, means
 
+    def tables_of(self, latent: DecodedLatent, quality_code: int) -> Levels:
+        """Numbers [M, h, w] of the tables that the symbols of a latent are coded with."""
+        scales, _ = self.conditions(latent, quality_code)
+        return self._levels(scales)
+
     def _in_steps(
         self, hyper_symbols: Symbols, size: Size, quality_code: int, code: CodeStep, run: Run = operations.run
     ) -> tuple[Symbols, Integers, Integers]:

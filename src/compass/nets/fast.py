@@ -16,6 +16,7 @@ from compass.entropy.steps import Group
 from compass.nets.context import LatentContext
 from compass.nets.functional import with_own_gradient
 from compass.nets.hyperprior_codec import Transforms, pad_to_multiple
+from compass.nets.priors import logistic_survival
 
 # The few channels of most energy are coded in the most phases: they are what neighbours tell most of.
 GROUPS = (Group(16, 4), Group(48, 2), Group(96, 2), Group(160, 1))
@@ -188,4 +189,5 @@ def fast_transforms(
         log_scale=True,
         conditional=conditional,
         context=LatentContext(groups, hidden),
+        survival=logistic_survival,
     )

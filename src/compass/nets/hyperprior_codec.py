@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from compass.entropy.quality import LAMBDAS, MAX_QUALITY
 from compass.nets.context import LatentContext
 from compass.nets.functional import add_noise, lower_bound, round_ste
-from compass.nets.priors import FactorizedPrior, gaussian_bits, scale_of_level
+from compass.nets.priors import FactorizedPrior, Survival, conditional_bits, gaussian_survival, scale_of_level
 
 SCALE_MIN = 0.11
 
@@ -33,6 +33,7 @@ class Transforms:
     log_scale: bool  # h_s yields table levels (logarithmic) instead of standard deviations
     conditional: bool = False  # g_a and g_s take a second image, known to encoder and decoder
     context: LatentContext | None = None  # corrects what h_s yields; for logarithmic scales alone
+    survival: Survival = gaussian_survival  # of the density of y around its means
 
 
 class CodecOutput(NamedTuple):
@@ -80,7 +81,7 @@ def _interpolate(table: Tensor, quality: Tensor) -> Tensor:
 
 
 class HyperpriorCodec(nn.Module):
-    """Codes an image, or the residual of one, through a latent with a Gaussian conditional prior.
+    """Codes an image, or the residual of one, through a latent whose prior is conditional on a hyper-latent.
 
     With `variable_rate` a quality in [0, 6] must be given to `forward`; without it the codec has one fixed rate.
     """
@@ -91,7 +92,7 @@ class HyperpriorCodec(nn.Module):
         self.h_a, self.h_s = transforms.h_a, transforms.h_s
         self.latent_channels, self.hyper_channels = transforms.latent_channels, transforms.hyper_channels
         self.log_scale, self.conditional = transforms.log_scale, transforms.conditional
-        self.context = transforms.context
+        self.context, self.survival = transforms.context, transforms.survival
         self.entropy_bottleneck = FactorizedPrior(transforms.hyper_channels)
         self.gain = QualityGain(transforms.latent_channels) if variable_rate else None
 
@@ -119,11 +120,11 @@ class HyperpriorCodec(nn.Module):
         gain, shift = self.quality_terms(quality)
         y = y * gain
         z = self.h_a(y).float()
-        y_hat, scales, means = self.gaussian(y, self.entropy_bottleneck.quantise(z), shift)
-        bits_y = gaussian_bits((add_noise(y) if self.training else y_hat) - means, scales)
+        y_hat, scales, means = self.entropy_parameters(y, self.entropy_bottleneck.quantise(z), shift)
+        bits_y = conditional_bits((add_noise(y) if self.training else y_hat) - means, scales, self.survival)
         return CodedLatent(y_hat / gain, bits_y, self.entropy_bottleneck.bits(z))
 
-    def gaussian(self, y: Tensor, z_hat: Tensor, shift: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+    def entropy_parameters(self, y: Tensor, z_hat: Tensor, shift: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
         """Rounded y, scales and means [B, M, h, w], from the quantised hyper-latent and, with context, from y."""
         with torch.autocast(z_hat.device.type, enabled=False):
             scales, means = self.h_s(z_hat)[:, :, : y.shape[2], : y.shape[3]].chunk(2, dim=1)

@@ -42,7 +42,7 @@ def entropy_macs(codec: Codec, y: Tensor) -> int:
     if not isinstance(codec, HyperpriorCodec):
         return 0
     z = torch.zeros(1, codec.hyper_channels, *map(hyper_size, y.shape[2:]))
-    return count_macs(lambda: codec.gaussian(torch.zeros_like(y), z, 0.0))
+    return count_macs(lambda: codec.entropy_parameters(torch.zeros_like(y), z, 0.0))
 
 
 def encode_macs(codec: Codec, height: int, width: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,10 @@ from torch.nn import functional as F
 from compass.entropy.scales import LOG_SCALE_MIN, LOG_SCALE_STEP, SCALE_LEVELS
 from compass.nets.functional import add_noise, lower_bound, round_ste
 
+Survival = Callable[[Tensor], Tensor]  # survival function of a density of mean 0 and variance 1
+
 _LIKELIHOOD_MIN = 1e-9
+_LEVEL_MIN = -4.0  # the first table stands for narrower densities as well
 _FILTERS = (3, 3, 3, 3)
 
 
@@ -71,17 +75,25 @@ class FactorizedPrior(nn.Module):
         return -torch.log2(self.likelihood(noisy, step)).sum(dim=(1, 2, 3))
 
 
-def gaussian_bits(residual: Tensor, scales: Tensor) -> Tensor:
-    """Bits per image [B] of values (noisy or rounded) less their means, under zero-mean Gaussians."""
+def gaussian_survival(x: Tensor) -> Tensor:
+    """Probability that a Gaussian variable of mean 0 and variance 1 exceeds x."""
+    return 0.5 * torch.erfc(x * math.sqrt(0.5))
+
+
+def logistic_survival(x: Tensor) -> Tensor:
+    """The same of a logistic variable; its tails are heavier."""
+    return torch.sigmoid(x * (-math.pi / math.sqrt(3.0)))
+
+
+def conditional_bits(residual: Tensor, scales: Tensor, survival: Survival) -> Tensor:
+    """Bits per image [B] of values (noisy or rounded) less their means, under densities of these deviations."""
     magnitude = residual.abs()
-    upper = torch.erfc((magnitude - 0.5) / scales * math.sqrt(0.5))
-    lower = torch.erfc((magnitude + 0.5) / scales * math.sqrt(0.5))
-    p = lower_bound(0.5 * (upper - lower), _LIKELIHOOD_MIN)
-    return -torch.log2(p).sum(dim=(1, 2, 3))
+    p = survival((magnitude - 0.5) / scales) - survival((magnitude + 0.5) / scales)
+    return -torch.log2(lower_bound(p, _LIKELIHOOD_MIN)).sum(dim=(1, 2, 3))
 
 
 def scale_of_level(level: Tensor) -> Tensor:
-    """Standard deviation of a (fractional) table level; levels outside the table are pulled back into it."""
-    bounded = lower_bound(level, 0.0)
+    """Standard deviation of a (fractional) table level; levels far outside the table are pulled back."""
+    bounded = lower_bound(level, _LEVEL_MIN)
     bounded = -lower_bound(-bounded, -(SCALE_LEVELS - 1.0))
     return torch.exp(LOG_SCALE_MIN + LOG_SCALE_STEP * bounded)

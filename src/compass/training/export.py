@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
 from torch import Tensor, nn
 
 from compass.entropy import operations
@@ -35,8 +35,9 @@ from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import Codec, CompassNet
 from compass.nets.predictor import AxisTensors, SeparablePredictor, axis_tensors
-from compass.nets.priors import FactorizedPrior
+from compass.nets.priors import FactorizedPrior, Survival
 from compass.training.arrange import arranged
+from compass.training.fit_tables import with_fitted_tables
 
 _OPSET = 17
 _TAIL = 2.0**-16  # probability left to the escape of a table
@@ -48,11 +49,18 @@ _AXIS_INPUTS = ("nearest", "phase", "cubic_index", "cubic_weight", "log_ratio")
 
 
 def export_model(
-    net: CompassNet, path: Path, name: str, card: dict[str, Any], base_only: bool = False, replace: bool = True
+    net: CompassNet,
+    path: Path,
+    name: str,
+    card: dict[str, Any],
+    base_only: bool = False,
+    replace: bool = True,
+    fit: Iterable[Image.Image] | None = None,
 ) -> Manifest:
     """Writes the model file of trained networks. Weights are rounded in `net` to what it holds, see `round_weights`.
 
-    Raises InputError if they cannot be stored, or the file cannot be written.
+    fit: images whose symbols the tables of y are made of, see `with_fitted_tables`; without them the density's. Raises
+    InputError if the weights cannot be stored, have no tables to be fitted, or the file cannot be written.
     """
     round_weights(net)
     net.eval()
@@ -61,6 +69,8 @@ def export_model(
         if net.predictor is not None and net.residual is not None and not base_only:
             members |= codec_members(net.residual, "residual")
             members["decoder/predictor.onnx"] = predictor_graph(net.predictor)
+        if fit is not None:
+            members = with_fitted_tables(members, fit)
         return write_model(path, name, members, card, replace=replace)
     except (ValueError, OverflowError, ModelError) as error:
         raise InputError(f"these weights make no model file: {error}") from None
@@ -139,7 +149,7 @@ def hyperprior_model(codec: HyperpriorCodec) -> HyperpriorModel:
         medians=_to_fixed(medians),
         hyper_synthesis=hyper_synthesis,
         z_tables=_density_tables(codec.entropy_bottleneck, np.ones_like(medians)),
-        y_tables=[gaussian_table(scale) for scale in scale_table()],
+        y_tables=[prior_table(scale, codec.survival) for scale in scale_table()],
         groups=[] if codec.context is None else _groups(codec.context),
         magnitudes=_to_fixed(_array(magnitude(torch.arange(MAX_MAGNITUDE + 1.0)))),
     )
@@ -178,19 +188,18 @@ def _to_fixed(x: NDArray[np.floating]) -> NDArray[np.int64]:
     return np.rint(x * 2**operations.ACTIVATION_BITS).astype(np.int64)
 
 
-def gaussian_table(scale: float) -> FrequencyTable:
-    """Table of the integers under a zero-mean Gaussian of this standard deviation."""
+def prior_table(scale: float, survival: Survival) -> FrequencyTable:
+    """Table of the integers under a zero-mean density of this standard deviation."""
+
+    def beyond(edges: NDArray[np.floating]) -> NDArray[np.float64]:
+        return survival(torch.from_numpy(edges / scale)).numpy()
+
     reach = 1
-    while _gaussian_tail(reach + 0.5, scale) > _TAIL:
+    while 2 * beyond(np.array([reach + 0.5]))[0] > _TAIL:
         reach += 1
-    edges = (np.arange(-reach, reach + 2) - 0.5) / scale
-    p = np.diff(torch.special.ndtr(torch.from_numpy(edges)).numpy())
-    return FrequencyTable(quantise_probabilities(np.append(p, max(_gaussian_tail(reach + 0.5, scale), _TAIL))))
-
-
-def _gaussian_tail(x: float, scale: float) -> float:
-    """Probability of a magnitude above x."""
-    return math.erfc(x / scale * math.sqrt(0.5))
+    tail = beyond(np.arange(reach + 1) + 0.5)  # [k] probability of more than k
+    p = np.concatenate([-np.diff(tail)[::-1], [1 - 2 * tail[0]], -np.diff(tail)])
+    return FrequencyTable(quantise_probabilities(np.append(p, max(2 * tail[-1], _TAIL))))
 
 
 def _density_tables(prior: FactorizedPrior, steps: NDArray[np.float64]) -> list[FrequencyTable]:
