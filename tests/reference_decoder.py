@@ -179,7 +179,7 @@ def read_entropy_model(model: zipfile.ZipFile, part: str) -> Arrays:
 
 
 def tables(arrays: Arrays, name: str) -> list[list[int]]:
-    """The frequency tables y or z."""
+    """The frequency tables z, y or offset."""
     lengths, values = arrays[f"{name}_lengths"][1], arrays[f"{name}_frequencies"][1]
     starts = [sum(lengths[:i]) for i in range(len(lengths))]
     return [values[start : start + length] for start, length in zip(starts, lengths, strict=True)]
@@ -268,17 +268,28 @@ PHASES = {
 }
 
 
+def read_offsets(arrays: Arrays, stream: Ans, channels: int) -> list[int]:
+    """The offsets of all channels of y."""
+    if "offset_lengths" not in arrays:
+        return [0] * channels
+    choices, *others = tables(arrays, "offset")
+    (choice,) = stream.values(1, choices)
+    assert 0 <= choice <= len(others)
+    return stream.values(channels, others[choice - 1]) if choice else [0] * channels
+
+
 def decode_y(arrays: Arrays, stream: Ans, z: Volume, size: tuple[int, int], quality: int) -> Volume:
     """Symbols of y of this size [channel][row][column], at a quality code."""
     height, width = size
     conditions = hyper_synthesis(arrays, z)
     latents, shifts = len(conditions) // 2, arrays["scale_shift"][1]
     scales, means = conditions[:latents], conditions[latents:]
+    offsets = read_offsets(arrays, stream, latents)
     low = min(quality // 32, 5)
     fraction = quality - 32 * low
     for c, plane in enumerate(scales):
         a, b = shifts[low * latents + c], shifts[(low + 1) * latents + c]
-        shift = (a * (32 - fraction) + b * fraction + 16) // 32
+        shift = (a * (32 - fraction) + b * fraction + 16) // 32 + offsets[c] * 2**10
         scales[c] = [[v + shift for v in row] for row in plane]
     symbols = [[[0] * width for _ in range(height)] for _ in range(latents)]
     pairs = arrays["groups"][1] if "groups" in arrays else [latents, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from weakref import WeakKeyDictionary
 
@@ -17,8 +18,9 @@ from compass.entropy.ans import Decoder, Encoder, ideal_bits
 from compass.entropy.latent import hyper_size
 from compass.entropy.operations import to_float
 from compass.entropy.steps import PHASES, phase_mask
+from compass.entropy.storage import pack_entropy_model, unpack_entropy_model
 from compass.entropy.tables import FrequencyTable, quantise_probabilities
-from compass.errors import FormatError, InputError
+from compass.errors import FormatError, InputError, ModelError
 
 
 def laplace_table(reach: int, scale: float) -> FrequencyTable:
@@ -176,6 +178,54 @@ def test_no_step_sees_a_later_one(tiny_model):
             assert not (differ & ~later).any()
             assert differ.any() != last
         stop = own.stop
+
+
+def test_channels_wider_than_expected_get_offsets(tiny_model):
+    """They cost fewer bits than without, come back, and are what a search over all offsets finds."""
+    model = tiny_model.residual.entropy_model
+    y, z = _latent(model, (12, 10))
+    y[5:9] *= 6
+    coded = model.encode(y, z, 80)
+    levels = dataclasses.replace(model, offset_tables=()).tables_of(coded.decoded, 80)
+    offsets = model.offsets(coded.decoded.symbols, levels)
+    assert min(offsets[5:9]) > 0
+    assert np.array_equal(model.decode(coded.payload, (12, 10), 80).symbols, coded.decoded.symbols)
+    without = dataclasses.replace(model, offset_tables=()).encode(y, z, 80)
+    assert len(coded.payload) < len(without.payload)
+    for channel in (0, 5, 8):
+        bits = [
+            model.costs(np.clip(levels[channel].astype(int) + offset, 0, 63), coded.decoded.symbols[channel]).sum()
+            for offset in range(-4, 5)
+        ]
+        assert abs(int(np.argmin(bits)) - 4) >= abs(offsets[channel])  # coding an offset has its price
+
+
+def test_offsets_that_do_not_pay_are_not_coded(tiny_model):
+    model = tiny_model.base.entropy_model
+    y, z = _latent(model, (1, 1))
+    coded = model.encode(y, z, 80)
+    levels = model.tables_of(coded.decoded, 80)
+    assert not model.offsets(coded.decoded.symbols, levels).any()
+
+
+@pytest.mark.parametrize("kept", [[0], [0, 1, 0], [0, 1, 2, 3, 1]])
+def test_tables_of_offsets_that_cannot_be_right(kept, tiny_model):
+    """None but that of the choice, of several reaches, more than can be chosen."""
+    model = tiny_model.base.entropy_model
+    wrong = dataclasses.replace(model, offset_tables=[model.offset_tables[k] for k in kept])
+    with pytest.raises(ModelError, match="its tables of offsets cannot be right"):
+        unpack_entropy_model(*pack_entropy_model(wrong))
+
+
+@pytest.mark.parametrize("choice", [-1, 4])
+def test_a_choice_of_no_table_is_damage(choice, tiny_model):
+    model = tiny_model.base.entropy_model
+    encoder = Encoder()
+    for table in model.z_tables:
+        encoder.put(np.zeros(1, int), table)
+    encoder.put(np.array([choice]), model.offset_tables[0])
+    with pytest.raises(FormatError, match="a table that the model has not"):
+        model.decode(encoder.finish(), (1, 1), 80)
 
 
 def _latent(model, size):

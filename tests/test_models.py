@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -211,11 +212,12 @@ def test_the_same_members_make_the_same_bytes_and_the_card_is_free(tmp_path):
         write_model(tmp_path / "d", "tiny", {"notes.txt": b""}, {})
 
 
-@pytest.mark.parametrize("change", [b"2", b"4"])
+@pytest.mark.parametrize("change", [b"2", b"5", b"[3]"])
 def test_other_model_formats_are_refused(change, tmp_path):
     with zipfile.ZipFile(tmp_path / "later.model", "w") as archive:
         archive.writestr("model.json", b'{"format": ' + change + b"}")
-    with pytest.raises(ModelError, match=f"it has model format {change.decode()}, this program reads 3"):
+    message = f"it has model format {change.decode()}, this program reads 3 and 4"
+    with pytest.raises(ModelError, match=re.escape(message)):
         Model(tmp_path / "later.model")
 
 

@@ -51,6 +51,7 @@ export class EntropyModel {
   private readonly groups: Group[] = [];
   private readonly zTables: Table[];
   private readonly yTables: Table[];
+  private readonly offsetTables: Table[];
   private readonly medians: ArrayLike<number>;
   private readonly scaleShift: ArrayLike<number>;
   private readonly logGain: ArrayLike<number>;
@@ -72,6 +73,7 @@ export class EntropyModel {
     this.hyperChannels = this.medians.length;
     this.zTables = this.tables(values("z_frequencies"), values("z_lengths"));
     this.yTables = this.tables(values("y_frequencies"), values("y_lengths"));
+    this.offsetTables = weights.find("offset_lengths") ? this.tables(values("offset_frequencies"), values("offset_lengths")) : [];
     this.hyperSynthesis = new ExactNetwork(kernels, weights, "hyper_synthesis");
     const pairs = weights.find("groups")?.values ?? [this.channels, 1];
     for (let g = 0; 2 * g < pairs.length; g++) {
@@ -133,7 +135,8 @@ export class EntropyModel {
       const hyperSymbols = this.readHyper(zHeight * zWidth);
       const symbols = kernels.allocate(4 * count * channels);
       kernels.i32(symbols, count * channels).fill(0);
-      const [scales, means] = this.conditions(hyperSymbols, zHeight, zWidth, height, width, quality);
+      const offsets = this.readOffsets();
+      const [scales, means] = this.conditions(hyperSymbols, zHeight, zWidth, height, width, quality, offsets);
       this.readSteps(symbols, scales, means, height, width);
       if (!kernels.run.finished!()) throw damaged;
       const out = kernels.allocate(4 * count * channels);
@@ -161,9 +164,30 @@ export class EntropyModel {
     });
   }
 
-  /** Scales and means [height][width][channels] as z has them, the quality's shift added to the scales. */
+  /** Levels that are added to the scales of each channel. */
+  private readOffsets(): Int32Array {
+    const [choices, ...tables] = this.offsetTables;
+    const choice = choices ? this.readRow(choices, 1)[0]! : 0;
+    if (!choice) return new Int32Array(this.channels);
+    const table = tables[choice - 1];
+    if (!table) throw new CompassError("the file is damaged: it asks for a table that the model has not");
+    return this.readRow(table, this.channels);
+  }
+
+  private readRow(table: Table, count: number): Int32Array {
+    const { kernels } = this;
+    return kernels.scratch(() => {
+      const [symbols, places, escapes] = [kernels.allocate(4 * count), kernels.allocate(4 * count), kernels.allocate(count)];
+      kernels.u32(places, count).forEach((_, i, indices) => (indices[i] = i));
+      kernels.run.decode!(table.starts, table.length, table.first, places, count, symbols, escapes);
+      return kernels.i32(symbols, count).slice();
+    });
+  }
+
+  /** Scales and means [height][width][channels] as z has them, the quality's shift and the offsets added to the scales. */
   private conditions(
     hyperSymbols: Int32Array, zHeight: number, zWidth: number, height: number, width: number, quality: number,
+    offsets: Int32Array,
   ): [Pointer, Pointer] {
     const { kernels, channels, hyperChannels } = this;
     const size = height * width * channels;
@@ -180,7 +204,8 @@ export class EntropyModel {
       const { low, fraction } = split(quality);
       const shift = Float64Array.from({ length: channels }, (_, c) => {
         const [a, b] = [this.scaleShift[low * channels + c]!, this.scaleShift[(low + 1) * channels + c]!];
-        return Math.floor((a * (QUALITY_STEPS - fraction) + b * fraction + QUALITY_STEPS / 2) / QUALITY_STEPS);
+        const shift = Math.floor((a * (QUALITY_STEPS - fraction) + b * fraction + QUALITY_STEPS / 2) / QUALITY_STEPS);
+        return shift + UNIT * offsets[c]!;
       });
       for (let y = 0, n = 0; y < height; y++) {
         for (let x = 0; x < width; x++) {

@@ -36,7 +36,7 @@ export class Weights {
   }
 }
 
-const FORMAT = 1;
+const FORMAT = 2;
 const MOST_BYTES = 2 ** 27;
 const BYTES: Record<string, number> = { int8: 1, int16: 2, int32: 4, float16: 2, float32: 4, float64: 8 };
 

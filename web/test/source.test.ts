@@ -23,7 +23,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "compass-"));
   for (const name of ["ladder.cmps", "example.cmps", "grey.cmps"]) await writeFile(join(folder, name), await readFile(new URL(name, CONFORMANCE)));
   for (const part of ["base", "residual"]) {
-    const name = `875395f0-${part}.bin`;
+    const name = `71e5f09f-${part}.bin`;
     await writeFile(join(folder, name), await readFile(new URL(name, MODELS)));
   }
   ({ address, server } = await serve(folder, {
@@ -47,13 +47,13 @@ test("only the bytes of the layers that are decoded come over the wire", async (
   };
   const whole = (await readFile(new URL("ladder.cmps", CONFORMANCE))).length;
   const file = await opened("ladder.cmps");
-  await file.decode({ layer: 1 });
+  await file.decode({ layer: 2 });
   expect(ranges[0]).toBe("bytes=0-511");
-  const [first, second] = file.info.layers;
-  expect(first!.bytes).toBeLessThan(512);
-  expect(second!.bytes).toBeGreaterThan(512);
-  expect(ranges.slice(1)).toEqual([`bytes=512-${second!.bytes - 1}`]);
-  expect(await file.received()).toBe(second!.bytes);
+  const [, second, third] = file.info.layers;
+  expect(second!.bytes).toBeLessThan(512);
+  expect(third!.bytes).toBeGreaterThan(512);
+  expect(ranges.slice(1)).toEqual([`bytes=512-${third!.bytes - 1}`]);
+  expect(await file.received()).toBe(third!.bytes);
   await file.decode();
   expect(await file.received()).toBe(whole);
   mishap = null;
@@ -154,7 +154,7 @@ test.each([
 test("a model that is not there is said, and can come later", async () => {
   const data = new Uint8Array(await readFile(new URL("example.cmps", CONFORMANCE)));
   const file = await open(data, { models: new URL("nowhere/", address), worker: false });
-  await expect(file.decode()).rejects.toThrow(/the model 875395f0 cannot be loaded from .*nowhere\/875395f0-base\.bin: the server says 404/);
+  await expect(file.decode()).rejects.toThrow(/the model 71e5f09f cannot be loaded from .*nowhere\/71e5f09f-base\.bin: the server says 404/);
 });
 
 test("decoding stops when told to", async () => {
@@ -166,9 +166,9 @@ test("decoding stops when told to", async () => {
   expect((await file.decode()).width).toBe(file.info.width);
 });
 
-/** A file of one layer of these sides, with a stream of nothing, that has all its checksums. */
-function bomb(width: number, height: number, alpha: Uint8Array | null = null): Uint8Array {
-  const bytes: number[] = [0xcf, 0x43, 0x4d, 0x50, 2, 0x87, 0x53, 0x95, 0xf0, alpha ? 2 : 0, 1];
+/** A file of one layer of these sides, at quality 2, that has all its checksums. */
+function bomb(width: number, height: number, stream = new Uint8Array(), alpha: Uint8Array | null = null): Uint8Array {
+  const bytes: number[] = [0xcf, 0x43, 0x4d, 0x50, 2, 0x71, 0xe5, 0xf0, 0x9f, alpha ? 2 : 0, 1];
   const varint = (value: number) => {
     for (; value > 127; value = Math.floor(value / 128)) bytes.push(128 + (value % 128));
     bytes.push(value);
@@ -178,15 +178,15 @@ function bomb(width: number, height: number, alpha: Uint8Array | null = null): U
   varint(height);
   varint(width * 4 + 3);
   varint(height);
-  bytes.push(0);
-  varint(0);
-  word(0);
+  bytes.push(64);
+  varint(stream.length);
+  word(crc32(stream));
   if (alpha) {
     varint(alpha.length);
     word(crc32(alpha));
   }
   word(crc32(Uint8Array.from(bytes)));
-  return Uint8Array.from([...bytes, ...(alpha ?? [])]);
+  return Uint8Array.from([...bytes, ...stream, ...(alpha ?? [])]);
 }
 
 test.each([[2 ** 20, 1], [2 ** 20, 2 ** 20], [8192, 4096]])("a file of a few bytes does not get to claim %i x %i pixels", async (width, height) => {
@@ -195,7 +195,9 @@ test.each([[2 ** 20, 1], [2 ** 20, 2 ** 20], [8192, 4096]])("a file of a few byt
 });
 
 test("alpha does not inflate to more than there are pixels", async () => {
-  const file = await open(bomb(16, 16, deflateSync(new Uint8Array(100_000))), { models: address, worker: false });
+  const example = await readFile(new URL("example.cmps", CONFORMANCE));
+  const stream = example.subarray(41, 56); // of its layer 0, which has one position
+  const file = await open(bomb(16, 16, stream, deflateSync(new Uint8Array(100_000))), { models: address, worker: false });
   await expect(file.decode()).rejects.toThrow("the alpha of a layer is damaged");
 });
 

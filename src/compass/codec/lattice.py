@@ -18,7 +18,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from compass.entropy.costs import SymbolCosts
 from compass.entropy.hyperprior import CodeStep, HyperpriorModel, Levels
 from compass.entropy.latent import DecodedLatent, Floats, Symbols
 
@@ -41,7 +40,7 @@ class Refiner:
 
     def __init__(self, model: HyperpriorModel, quality_code: int) -> None:
         self._model, self._quality_code = model, quality_code
-        self._costs = SymbolCosts(model.y_tables)
+        self._costs = model.costs
 
     def refine(self, latent: DecodedLatent, error: Error, steps: int, importance: Floats) -> DecodedLatent:
         """The best of the latents that so many steps pass through; the error is asked for steps + 1 + `PROBES` times.
@@ -50,6 +49,7 @@ class Refiner:
         """
         rng = np.random.default_rng(0)
         latent, levels = self._model.requantise(latent, self._quality_code, _kept(latent.values))
+        channel_offsets = self._model.offsets(latent.symbols, levels)
         best, lowest = latent, np.inf
         curvature: Floats | None = None
         before: tuple[Floats, Floats] | None = None
@@ -74,7 +74,7 @@ class Refiner:
             aims = latent.values - np.clip(gradient / bend, -_FURTHEST, _FURTHEST)
             later = self._model.magnitude_costs(latent.symbols, self._slopes(latent.symbols, levels))
             choose = self._choice(latent, free, aims, bend, later)
-            latent, levels = self._model.requantise(latent, self._quality_code, choose)
+            latent, levels = self._model.requantise(latent, self._quality_code, choose, channel_offsets)
         return best
 
     def _slopes(self, symbols: Symbols, levels: Levels) -> NDArray[np.float64]:

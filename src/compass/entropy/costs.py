@@ -16,6 +16,7 @@ class SymbolCosts:
     """Code lengths of symbols in bits; those of escaped ones are all taken for that of the first beyond the table."""
 
     def __init__(self, tables: Sequence[FrequencyTable]) -> None:
+        self.tables = len(tables)
         reach = np.array([table.reach for table in tables])
         starts = np.concatenate([[0], np.cumsum(2 * reach + 3)])
         self._furthest = (reach + 1).astype(np.int32)

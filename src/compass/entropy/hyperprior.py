@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from compass.entropy import operations
 from compass.entropy.ans import Decoder, Encoder, ideal_bits, rounded
+from compass.entropy.costs import SymbolCosts
 from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Parts, Size, Symbols, hyper_size
+from compass.entropy.offsets import Offsets, choose_offsets, read_offsets
 from compass.entropy.operations import ACTIVATION_BITS, Exact, Integers, Operation, to_float
 from compass.entropy.quality import interpolate_exact
 from compass.entropy.scales import SCALE_LEVELS
@@ -53,6 +55,7 @@ class HyperpriorModel(EntropyModel):
     y_tables: Sequence[FrequencyTable]  # 64
     groups: Sequence[GroupModel] = ()  # without context none: y is coded in one step
     magnitudes: Integers = field(default_factory=lambda: np.zeros(1, np.int64))  # what a symbol's magnitude counts
+    offset_tables: Sequence[FrequencyTable] = ()  # of offsets of channels, the first of the choice among the others
 
     @property
     def hyper_channels(self) -> int:
@@ -68,7 +71,8 @@ class HyperpriorModel(EntropyModel):
         if self.groups:
             arrays |= {"groups": np.array([model.group for model in self.groups]), "magnitudes": self.magnitudes}
         networks = {"hyper_synthesis": self.hyper_synthesis} | self.context_networks()
-        return Parts(arrays, {"z": self.z_tables, "y": self.y_tables}, networks)
+        tables = {"z": self.z_tables, "y": self.y_tables}
+        return Parts(arrays, tables | ({"offset": self.offset_tables} if self.offset_tables else {}), networks)
 
     def context_networks(self) -> dict[str, Network]:
         """The networks of all groups, by their names in a model file."""
@@ -89,17 +93,13 @@ class HyperpriorModel(EntropyModel):
         return self._encode(latent.values, latent.hyper_symbols, quality_code)
 
     def _encode(self, y: Floats, hyper_symbols: Symbols, quality_code: int) -> EncodedLatent:
+        def nearest(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
+            return rounded(y[channels, mask] - means)
+
+        symbols, scales, means = self._in_steps(hyper_symbols, (y.shape[1], y.shape[2]), quality_code, nearest)
         encoder = Encoder()
-        for channel, table in zip(hyper_symbols, self.z_tables, strict=True):
-            encoder.put(channel, table)
-
-        def put(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
-            symbols = rounded(y[channels, mask] - means)
-            for part, table in self._with_tables(symbols, levels):
-                encoder.put(part, table)
-            return symbols
-
-        symbols, _, means = self._in_steps(hyper_symbols, (y.shape[1], y.shape[2]), quality_code, put)
+        for values, table in self._in_order(symbols, hyper_symbols, scales):
+            encoder.put(values, table)
         return EncodedLatent(encoder.finish(), _decoded(symbols, hyper_symbols, means))
 
     def decode(self, payload: bytes, size: Size, quality_code: int) -> DecodedLatent:
@@ -108,6 +108,7 @@ class HyperpriorModel(EntropyModel):
         z_size = (hyper_size(size[0]), hyper_size(size[1]))
         channels = [decoder.get(z_size[0] * z_size[1], table) for table in self.z_tables]
         hyper_symbols = np.stack(channels).reshape(-1, *z_size)
+        channel_offsets = read_offsets(decoder, self.offset_tables, self.channels)
 
         def get(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
             order, counts = _by_level(levels)
@@ -116,25 +117,23 @@ class HyperpriorModel(EntropyModel):
             symbols.reshape(-1)[order] = np.concatenate(parts)
             return symbols
 
-        symbols, _, means = self._in_steps(hyper_symbols, size, quality_code, get)
+        symbols, _, means = self._in_steps(hyper_symbols, size, quality_code, get, channel_offsets=channel_offsets)
         decoder.finish()
         return _decoded(symbols, hyper_symbols, means)
 
     def ideal_bits(self, latent: DecodedLatent, quality_code: int) -> float:
-        parts = list(zip(latent.hyper_symbols, self.z_tables, strict=True))
+        scales, _ = self.conditions(latent, quality_code)
+        return sum(ideal_bits(*part) for part in self._in_order(latent.symbols, latent.hyper_symbols, scales))
 
-        def count(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
-            parts.extend(self._with_tables(latent.symbols[channels, mask], levels))
-            return latent.symbols[channels, mask]
-
-        self._in_steps(latent.hyper_symbols, (latent.symbols.shape[1], latent.symbols.shape[2]), quality_code, count)
-        return sum(ideal_bits(values, table) for values, table in parts)
-
-    def requantise(self, latent: DecodedLatent, quality_code: int, choose: CodeStep) -> tuple[DecodedLatent, Levels]:
+    def requantise(
+        self, latent: DecodedLatent, quality_code: int, choose: CodeStep, channel_offsets: Offsets | None = None
+    ) -> tuple[DecodedLatent, Levels]:
         """A latent of the same z whose symbols `choose` picks step by step, and the tables of them [M, h, w]."""
         size = (latent.symbols.shape[1], latent.symbols.shape[2])
-        symbols, scales, means = self._in_steps(latent.hyper_symbols, size, quality_code, choose)
-        return _decoded(symbols, latent.hyper_symbols, means), self._levels(scales)
+        symbols, scales, means = self._in_steps(
+            latent.hyper_symbols, size, quality_code, choose, channel_offsets=channel_offsets
+        )
+        return _decoded(symbols, latent.hyper_symbols, means), self._levels(scales, channel_offsets)
 
     def magnitude_costs(self, symbols: Symbols, slopes: Exact) -> Floats:
         """How many bits more later symbols cost [M, h, w] for each unit that the magnitude of a symbol grows by.
@@ -159,6 +158,44 @@ class HyperpriorModel(EntropyModel):
             start = own.stop
         return costs
 
+    def _in_order(
+        self, symbols: Symbols, hyper_symbols: Symbols, scales: Integers
+    ) -> Iterator[tuple[Symbols, FrequencyTable]]:
+        """All that is coded of a latent, in order, with the tables."""
+        yield from zip(hyper_symbols, self.z_tables, strict=True)
+        choice, channel_offsets = self._chosen_offsets(symbols, self._levels(scales))
+        if self.offset_tables:
+            yield np.array([choice]), self.offset_tables[0]
+        if choice:
+            yield channel_offsets, self.offset_tables[choice]
+        levels = self._levels(scales, channel_offsets)
+        start = 0
+        for group in self._groups:
+            own = slice(start, start + group.channels)
+            for places in PHASES[group.phases]:
+                here = phase_mask(places, symbols.shape[1:])
+                yield from self._with_tables(symbols[own, here], levels[own, here])
+            start = own.stop
+
+    def offsets(self, symbols: Symbols, levels: Levels) -> Offsets:
+        """The offsets [M] that symbols of these levels [M, h, w] are best coded with."""
+        return self._chosen_offsets(symbols, levels)[1]
+
+    def _chosen_offsets(self, symbols: Symbols, levels: Levels) -> tuple[int, Offsets]:
+        """The same, after the number of the table that codes them, 0 for none."""
+        if not self.offset_tables:
+            return 0, np.zeros(self.channels, np.int32)
+        return choose_offsets(levels, symbols, self.costs, self.offset_tables)
+
+    @property
+    def _groups(self) -> list[Group]:
+        return [model.group for model in self.groups] or [Group(self.channels, 1)]
+
+    @cached_property
+    def costs(self) -> SymbolCosts:
+        """What symbols of y cost."""
+        return SymbolCosts(self.y_tables)
+
     def _with_tables(self, symbols: Symbols, levels: Levels) -> Iterator[tuple[Symbols, FrequencyTable]]:
         """Symbols in coding order, those of a table together."""
         order, counts = _by_level(levels)
@@ -179,15 +216,23 @@ class HyperpriorModel(EntropyModel):
     def tables_of(self, latent: DecodedLatent, quality_code: int) -> Levels:
         """Numbers [M, h, w] of the tables that the symbols of a latent are coded with."""
         scales, _ = self.conditions(latent, quality_code)
-        return self._levels(scales)
+        return self._levels(scales, self.offsets(latent.symbols, self._levels(scales)))
 
     def _in_steps(
-        self, hyper_symbols: Symbols, size: Size, quality_code: int, code: CodeStep, run: Run = operations.run
+        self,
+        hyper_symbols: Symbols,
+        size: Size,
+        quality_code: int,
+        code: CodeStep,
+        run: Run = operations.run,
+        channel_offsets: Offsets | None = None,
     ) -> tuple[Symbols, Integers, Integers]:
         """Codes y step by step, each with scales and means that follow from z and the steps before.
 
-        Returns the symbols, and the scales and means of all steps, [M, h, w].
+        Returns the symbols, and the scales (without `channel_offsets`) and means of all steps, [M, h, w].
         """
+        if channel_offsets is None:
+            channel_offsets = np.zeros(self.channels, np.int32)
         raw = run(self.hyper_synthesis, operations.from_symbols(hyper_symbols, self.medians), None)
         scales, means = np.split(raw[:, : size[0], : size[1]], 2)
         scales = scales + interpolate_exact(self.scale_shift, quality_code)[:, None, None]
@@ -207,14 +252,17 @@ class HyperpriorModel(EntropyModel):
                         scales[at] += run(model.phase_scales[phase - 1], seen, place)
                         means[at] += run(model.phase_means[phase - 1], values, place)
                 here = phase_mask(places, size)
-                levels = self._levels(scales[own, here])
+                levels = self._levels(scales[own, here], channel_offsets[own])
                 symbols[own, here] = code(own, here, levels, to_float(means[own, here]).astype(np.float32))
                 done |= here
             start = own.stop
         return symbols, scales, means
 
-    def _levels(self, scales: Integers) -> Levels:
-        """How many of the thresholds are at or below each scale."""
+    def _levels(self, scales: Integers, channel_offsets: Offsets | None = None) -> Levels:
+        """How many of the thresholds are at or below each scale [C, ...] with the offset [C] of its channel."""
+        if channel_offsets is not None and channel_offsets.any():
+            added = channel_offsets.astype(np.int64) << ACTIVATION_BITS
+            scales = scales + added.reshape(-1, *[1] * (scales.ndim - 1))
         first = self.thresholds[0] - 1
         if len(self._level_of) == 0:
             return np.searchsorted(self.thresholds, scales, side="right").astype(np.uint8)

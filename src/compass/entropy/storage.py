@@ -73,6 +73,7 @@ def _hyperprior(description: Description, arrays: Arrays) -> HyperpriorModel:
         y_tables=_unpack_tables(arrays, "y"),
         groups=groups,
         magnitudes=_fixed_point(arrays, "magnitudes") if groups else np.zeros(1, np.int64),
+        offset_tables=_unpack_tables(arrays, "offset") if "offset_lengths" in arrays else (),
     )
     m, n = model.channels, model.hyper_channels
     _require(model.scale_shift.shape == (len(LAMBDAS), m) and model.medians.ndim == 1, "shapes")
@@ -80,11 +81,17 @@ def _hyperprior(description: Description, arrays: Arrays) -> HyperpriorModel:
     _require(len(model.z_tables) == n > 0 and len(model.y_tables) == SCALE_LEVELS, "number of tables")
     _require(operations.output_shape(hyper_synthesis, (n, 1, 1)) == (2 * m, _UPSCALE, _UPSCALE), "hyper-synthesis")
     operations.check_range(hyper_synthesis)
+    _require(_can_choose(model.offset_tables), "tables of offsets")
     _require(model.magnitudes.ndim == 1 and len(model.magnitudes) > 0, "magnitudes")
     _require(not groups or sum(part.group.channels for part in groups) == m, "groups")
     _require(model.context_networks().keys() == networks.keys(), "networks of groups")
     _check_groups(groups)
     return model
+
+
+def _can_choose(tables: Sequence[FrequencyTable]) -> bool:
+    """Whether tables of offsets, if there are any, are as many as the first can name, and alike."""
+    return not tables or (0 < len(tables) - 1 <= tables[0].reach and len({table.reach for table in tables[1:]}) == 1)
 
 
 def _groups(array: NDArray[np.int64], networks: Mapping[str, Network]) -> list[GroupModel]:

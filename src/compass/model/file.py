@@ -32,7 +32,8 @@ from compass.errors import ModelError, ModelFileError
 from compass.files import atomic_writer
 
 MANIFEST = "model.json"
-FORMAT = 3
+FORMAT = 4
+_READ = (3, FORMAT)  # before 4 no model had offsets of channels
 
 _PARTS = "base|residual"
 _MEMBER = re.compile(
@@ -80,8 +81,8 @@ class Manifest:
         content = json.loads(data)
         if not isinstance(content, dict) or "format" not in content:
             raise ValueError("its manifest cannot be right")
-        if content["format"] != FORMAT:
-            raise ModelError(f"it has model format {content['format']}, this program reads {FORMAT}")
+        if content["format"] not in _READ:
+            raise ModelError(f"it has model format {content['format']}, this program reads {_READ[0]} and {_READ[1]}")
         members = {name: Member(int(m["bytes"]), str(m["sha256"])) for name, m in content["members"].items()}
         manifest = cls(content["name"], bytes.fromhex(content["hash"]), content["sha256"], members, content["card"])
         if not _NAME.fullmatch(manifest.name) or len(manifest.hash) != HASH_BYTES:

@@ -26,7 +26,7 @@ from compass.model.file import ModelFile
 from compass.model.protobuf import fields, message, repeated
 
 MAGIC = b"CMPW"
-FORMAT = 1
+FORMAT = 2
 PARTS = ("base", "residual")
 
 _BLOCK = r"(spatial\.[023]|first|second|project)\.(weight|bias)"

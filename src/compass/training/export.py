@@ -43,6 +43,8 @@ _OPSET = 17
 _TAIL = 2.0**-16  # probability left to the escape of a table
 _SIGNIFICANT_BITS = 9  # of weights in graphs
 _KERNEL_BITS = 8  # of the weights of integer networks, beside the sign
+_NO_OFFSET = (0.9, 0.7, 0.5)  # probabilities of no offset
+_OFFSET_REACH = 4
 _REACH = 512  # of a hyper-latent's table, at most
 _POSITION_INPUTS = ("phase", "log_ratio")
 _AXIS_INPUTS = ("nearest", "phase", "cubic_index", "cubic_weight", "log_ratio")
@@ -152,7 +154,21 @@ def hyperprior_model(codec: HyperpriorCodec) -> HyperpriorModel:
         y_tables=[prior_table(scale, codec.survival) for scale in scale_table()],
         groups=[] if codec.context is None else _groups(codec.context),
         magnitudes=_to_fixed(_array(magnitude(torch.arange(MAX_MAGNITUDE + 1.0)))),
+        offset_tables=offset_tables() if codec.log_scale else (),
     )
+
+
+def offset_tables() -> list[FrequencyTable]:
+    """Tables for `compass.entropy.offsets`: that of the choice, then for few, for some and for many channels."""
+    reach, more = _OFFSET_REACH, len(_NO_OFFSET)
+    choice = np.zeros(2 * more + 2)
+    choice[more : 2 * more + 1] = [2, *[1] * more]
+    distance = np.abs(np.arange(-reach, reach + 1))
+    tables = [choice]
+    for zero in _NO_OFFSET:
+        p = np.where(distance, (1 - zero) / 2 * 0.5**distance / (1 - 0.5**reach), zero)
+        tables.append(np.append(p, 0.0))
+    return [FrequencyTable(quantise_probabilities(p)) for p in tables]
 
 
 def _groups(context: LatentContext) -> list[GroupModel]:
