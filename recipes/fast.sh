@@ -3,7 +3,7 @@
 # Budgets are steps of a CPU core: about 20 hours in fp32. PRECISION=bf16 where the processor has the instructions.
 set -euo pipefail
 data=$1 valid=$2 runs=${3:-runs}
-common=(--data "$data" --valid "$valid" --precision "${PRECISION:-fp32}")
+common=(--data "$data" --valid "$valid" --precision "${PRECISION:-fp32}" --subsampled 0.5)
 base=$runs/fast-base/weights.pt
 
 compass train base "${common[@]}" --out "$runs/fast-base-start" --steps 60000 --rate 2e-3 --crop 128 --batch 4

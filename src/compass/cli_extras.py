@@ -59,6 +59,7 @@ def train(
     compile: Annotated[bool, typer.Option("--compile", help="Use torch.compile (needs a C++ compiler).")] = False,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most so many images.")] = None,
+    subsampled: Annotated[float, typer.Option(min=0, max=1, help="Share of crops with the chroma of 4:2:0.")] = 0.0,
 ) -> None:
     """Train one stage of a model (needs the extra "train"). On several GPUs: torchrun -m -- compass train ..."""
     if (steps is None) == (minutes is None):
@@ -71,7 +72,7 @@ def train(
         run.Run(
             stage, profile, data, valid or [], out, schedule, crop, batch, start or [],
             threads=threads, limit=limit, quality=quality, precision=precision, compile=compile,
-            pause=pause,
+            pause=pause, subsampled=subsampled,
         )
     )  # fmt: skip
     if figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import tarfile
 
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from compass.errors import InputError
-from compass.training.data import Crops, read_images
+from compass.training.data import Crops, read_images, subsample_chroma
 from compass.training.rng import Share, StepRNG
 from compass.training.stages import draw_sides, reduce
 
@@ -111,6 +112,40 @@ def test_half_of_the_crops_are_from_reduced_pictures():
     assert crops._table[:, 1].tolist() == sizes.tolist()
     drawn = crops.draw(400, 32, StepRNG(0, 0, CPU))
     assert 150 < int((drawn[:, 0, 0, 0] > 0.5).sum()) < 250
+
+
+@pytest.mark.parametrize("phase", list(itertools.product((0, 1), repeat=2)))
+def test_chroma_is_subsampled_as_jpeg_does(phase):
+    """Pillow's decoder, at its best quality, of an image that begins where the squares of two by two pixels do."""
+    top, left = phase
+    noise = np.random.default_rng(2).normal(128, 20, (80, 96, 3)).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG", quality=100, subsampling=2)
+    with Image.open(file) as decoded:
+        expected = torch.from_numpy(np.array(decoded)[top : 80 - top, left : 96 - left]).permute(2, 0, 1) / 255
+    image = torch.from_numpy(noise[top : 80 - top, left : 96 - left]).permute(2, 0, 1)[None] / 255
+
+    def difference(found: torch.Tensor) -> float:
+        inner = slice(2, -2)  # at its edges it does not know what is beyond
+        return 255 * (found[0] - expected)[:, inner, inner].abs().mean().item()
+
+    assert difference(subsample_chroma(image, phase)) < 1  # whole numbers on the way there and back
+    assert difference(subsample_chroma(image, (1 - top, left))) > 2
+    assert difference(subsample_chroma(image, (top, 1 - left))) > 2
+    assert difference(image) > 5
+
+
+def test_grey_has_no_chroma_to_lose(parrots):
+    grey = torch.from_numpy(np.array(parrots.convert("L").convert("RGB"))).permute(2, 0, 1)[None] / 255
+    assert torch.allclose(subsample_chroma(grey, (1, 0)), grey, atol=1e-6)
+
+
+def test_as_many_crops_have_subsampled_chroma_as_are_asked_for(crops_folder):
+    plain, half = (
+        Crops(read_images([crops_folder]), 64, CPU, share).draw(400, 64, StepRNG(3, 0, CPU)) for share in (0, 0.5)
+    )
+    changed = (plain != half).flatten(1).any(1)
+    assert 150 < changed.sum() < 250
 
 
 def test_processes_draw_together_what_one_draws_alone():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 
@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from compass.errors import InputError, warn
 from compass.files import read_bytes
@@ -20,6 +21,7 @@ from compass.picture.files import IMAGE_SUFFIXES, image_of_bytes
 from compass.training.rng import StepRNG
 
 _REDUCTIONS = (1.0, 1.5, 2.0, 3.0)  # extra downscales of every image: sharper content, as in small layers
+_TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # JFIF
 
 
 def read_images(sources: list[Path], limit: int | None = None) -> Iterator[Image.Image]:
@@ -77,9 +79,14 @@ def _is_image(name: str) -> bool:
 class Crops:
     """Random crops with flips from images and reduced copies of them, all in one flat array on the device."""
 
-    def __init__(self, images: Iterator[Image.Image], smallest: int, device: torch.device) -> None:
-        """Keeps every reduction of an image that is at least `smallest` pixels on both sides."""
-        self.device = device
+    def __init__(
+        self, images: Iterator[Image.Image], smallest: int, device: torch.device, subsampled: float = 0.0
+    ) -> None:
+        """Keeps every reduction of an image that is at least `smallest` pixels on both sides.
+
+        subsampled: share of the crops whose chroma is of half the resolution, see `subsample_chroma`.
+        """
+        self.device, self.subsampled = device, subsampled
         with ThreadPoolExecutor() as pool:
             reductions = list(pool.map(lambda image: _reductions(image, smallest), images))
         levels = [[pixels for pixels in level if pixels is not None] for level in zip(*reductions, strict=True)]
@@ -97,7 +104,7 @@ class Crops:
 
     def draw(self, count: int, size: int, rng: StepRNG) -> Tensor:
         """[count, 3, size, size] in [0, 1], channels last; half of the crops from unreduced images."""
-        u = rng.uniform(count, 6)
+        u = rng.uniform(count, 7)
         levels = len(self._count)
         level = torch.where(u[:, 0] < 0.5, 1 + _pick(u[:, 1], levels - 1), 0) if levels > 1 else u[:, 0].long() * 0
         start, height, width = self._table[self._first[level] + _pick(u[:, 2], self._count[level])].unbind(1)
@@ -108,7 +115,28 @@ class Crops:
         rows = (top[:, None] + step) * width[:, None]
         pixel = rows[:, :, None] + (left[:, None] + columns)[:, None, :]  # [count, size, size]
         index = start[:, None, None, None] + 3 * pixel[..., None] + torch.arange(3, device=self.device)
-        return self._bytes[index].permute(0, 3, 1, 2).float() / 255.0
+        crops = self._bytes[index].permute(0, 3, 1, 2).float() / 255.0
+        if self.subsampled == 0:
+            return crops
+        chosen = u[:, 6, None, None, None] < self.subsampled
+        return torch.where(chosen, subsample_chroma(crops, rng.host.integers(2, size=2).tolist()), crops)
+
+
+def subsample_chroma(images: Tensor, phase: Sequence[int]) -> Tensor:
+    """Images [B, 3, H, W] as 4:2:0 leaves them, the chroma sampling of most photographs, in 8 bits.
+
+    phase: rows and columns, 0 or 1, by which squares of two by two pixels begin before the images.
+    """
+    matrix = torch.tensor(_TO_YCBCR, device=images.device)
+    planes = torch.einsum("ij,bjhw->bihw", matrix, images)
+    top, left = phase
+    h, w = images.shape[2:]
+    padded = F.pad(planes[:, 1:], (left, (left + w) % 2, top, (top + h) % 2), mode="replicate")
+    chroma = F.interpolate(F.avg_pool2d(padded, 2), scale_factor=2.0, mode="bilinear")[
+        :, :, top : top + h, left : left + w
+    ]
+    rgb = torch.einsum("ij,bjhw->bihw", matrix.inverse(), torch.cat([planes[:, :1], chroma], 1))
+    return ((rgb * 255.0).round().clamp(0, 255) / 255.0).contiguous(memory_format=torch.channels_last)
 
 
 def _reductions(image: Image.Image, smallest: int) -> list[NDArray[np.uint8] | None]:

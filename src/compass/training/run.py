@@ -43,6 +43,7 @@ class Run:
     starts: list[str]  # weights to start from, see `load_parts`
     threads: int = 1
     limit: int | None = None  # images to read
+    subsampled: float = 0.0  # share of the crops with chroma of half the resolution
     quality: float | None = None  # the only one to train; None for all
     precision: str | None = None  # of `compass.training.device.PRECISIONS`; None for the device's
     compile: bool = False
@@ -133,7 +134,7 @@ def make_trainer(run: Run, net: LayeredNet, device: TrainingDevice) -> Trainer:
         if isinstance(module, HyperpriorCodec) and not module.log_scale and module.gain is not None:
             module.gain.scale_shift.requires_grad_(False)  # moves levels, and this codec has none
     valid = [_tensor(image, device.torch_device) for image in read_images(run.valid)] if run.valid else []
-    crops = Crops(read_images(run.data, run.limit), run.crop, device.torch_device)
+    crops = Crops(read_images(run.data, run.limit), run.crop, device.torch_device, run.subsampled)
     return Trainer(stage, crops, valid, run.schedule, run.folder, device)
 
 
