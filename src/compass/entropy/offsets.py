@@ -1,7 +1,7 @@
 """Offsets of the scales of single channels: what a stream may say of an image before its y.
 
-Scales follow from networks that see one neighbourhood at a time. Where all of a channel is wider or narrower than they
-expect, as grass or sky may make it, whole levels are added to its scales.
+Scales follow from networks that see one neighbourhood at a time. Where a channel of an image is wider or narrower
+throughout than they expect, whole levels are added to its scales.
 """
 
 from __future__ import annotations
