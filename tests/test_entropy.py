@@ -186,8 +186,8 @@ def test_channels_wider_than_expected_get_offsets(tiny_model):
     y, z = _latent(model, (12, 10))
     y[5:9] *= 6
     coded = model.encode(y, z, 80)
-    levels = dataclasses.replace(model, offset_tables=()).tables_of(coded.decoded, 80)
-    offsets = model.offsets(coded.decoded.symbols, levels)
+    scales, _ = model.conditions(coded.decoded, 80)
+    levels, offsets = model.levels(scales), model.offsets(coded.decoded.symbols, scales)
     assert min(offsets[5:9]) > 0
     assert np.array_equal(model.decode(coded.payload, (12, 10), 80).symbols, coded.decoded.symbols)
     without = dataclasses.replace(model, offset_tables=()).encode(y, z, 80)
@@ -204,8 +204,8 @@ def test_offsets_that_do_not_pay_are_not_coded(tiny_model):
     model = tiny_model.base.entropy_model
     y, z = _latent(model, (1, 1))
     coded = model.encode(y, z, 80)
-    levels = model.tables_of(coded.decoded, 80)
-    assert not model.offsets(coded.decoded.symbols, levels).any()
+    scales, _ = model.conditions(coded.decoded, 80)
+    assert not model.offsets(coded.decoded.symbols, scales).any()
 
 
 @pytest.mark.parametrize("kept", [[0], [0, 1, 0], [0, 1, 2, 3, 1]])

@@ -48,8 +48,9 @@ class Refiner:
         importance: [h, w] how much of the error counts at each position, as a factor.
         """
         rng = np.random.default_rng(0)
-        latent, levels = self._model.requantise(latent, self._quality_code, _kept(latent.values))
-        channel_offsets = self._model.offsets(latent.symbols, levels)
+        scales, _ = self._model.conditions(latent, self._quality_code)
+        channel_offsets = self._model.offsets(latent.symbols, scales)
+        levels = self._model.levels(scales, channel_offsets)
         best, lowest = latent, np.inf
         curvature: Floats | None = None
         before: tuple[Floats, Floats] | None = None

@@ -15,12 +15,13 @@ from compass.entropy.tables import PRECISION, FrequencyTable
 class SymbolCosts:
     """Code lengths of symbols in bits; those of escaped ones are all taken for that of the first beyond the table."""
 
+    reach: NDArray[np.int64]  # of each table
+
     def __init__(self, tables: Sequence[FrequencyTable]) -> None:
-        self.tables = len(tables)
-        reach = np.array([table.reach for table in tables])
-        starts = np.concatenate([[0], np.cumsum(2 * reach + 3)])
-        self._furthest = (reach + 1).astype(np.int32)
-        self._centre = (starts[:-1] + reach + 1).astype(np.int32)
+        self.reach = np.array([table.reach for table in tables])
+        starts = np.concatenate([[0], np.cumsum(2 * self.reach + 3)])
+        self._furthest = (self.reach + 1).astype(np.int32)
+        self._centre = (starts[:-1] + self.reach + 1).astype(np.int32)
         self._bits = np.concatenate([_costs(table) for table in tables])
 
     def __call__(self, tables: NDArray[np.integer], symbols: NDArray[np.integer]) -> Floats:

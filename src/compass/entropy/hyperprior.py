@@ -27,6 +27,7 @@ Levels = NDArray[np.uint8]
 _MOST_LOOKED_UP = 1 << 18  # scales whose levels are kept in a table
 # (slice of channels, mask of positions [h, w], levels [C, n], means [C, n]) -> symbols [C, n]
 CodeStep = Callable[[slice, NDArray[np.bool_], Levels, Floats], Symbols]
+_ScaledStep = Callable[[slice, NDArray[np.bool_], Integers, Floats], Symbols]  # the same of scales, not of levels
 Network = Sequence[Operation]
 Run = Callable[[Network, Integers, Place | None], Integers]
 
@@ -93,7 +94,7 @@ class HyperpriorModel(EntropyModel):
         return self._encode(latent.values, latent.hyper_symbols, quality_code)
 
     def _encode(self, y: Floats, hyper_symbols: Symbols, quality_code: int) -> EncodedLatent:
-        def nearest(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
+        def nearest(channels: slice, mask: NDArray[np.bool_], scales: Integers, means: Floats) -> Symbols:
             return rounded(y[channels, mask] - means)
 
         symbols, scales, means = self._in_steps(hyper_symbols, (y.shape[1], y.shape[2]), quality_code, nearest)
@@ -110,14 +111,15 @@ class HyperpriorModel(EntropyModel):
         hyper_symbols = np.stack(channels).reshape(-1, *z_size)
         channel_offsets = read_offsets(decoder, self.offset_tables, self.channels)
 
-        def get(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
+        def get(channels: slice, mask: NDArray[np.bool_], scales: Integers, means: Floats) -> Symbols:
+            levels = self.levels(scales, channel_offsets[channels])
             order, counts = _by_level(levels)
             parts = [decoder.get(int(n), table) for n, table in zip(counts, self.y_tables, strict=True)]
             symbols = np.empty(levels.shape, np.int32)
             symbols.reshape(-1)[order] = np.concatenate(parts)
             return symbols
 
-        symbols, _, means = self._in_steps(hyper_symbols, size, quality_code, get, channel_offsets=channel_offsets)
+        symbols, _, means = self._in_steps(hyper_symbols, size, quality_code, get)
         decoder.finish()
         return _decoded(symbols, hyper_symbols, means)
 
@@ -126,14 +128,16 @@ class HyperpriorModel(EntropyModel):
         return sum(ideal_bits(*part) for part in self._in_order(latent.symbols, latent.hyper_symbols, scales))
 
     def requantise(
-        self, latent: DecodedLatent, quality_code: int, choose: CodeStep, channel_offsets: Offsets | None = None
+        self, latent: DecodedLatent, quality_code: int, choose: CodeStep, channel_offsets: Offsets
     ) -> tuple[DecodedLatent, Levels]:
         """A latent of the same z whose symbols `choose` picks step by step, and the tables of them [M, h, w]."""
+
+        def chosen(channels: slice, mask: NDArray[np.bool_], scales: Integers, means: Floats) -> Symbols:
+            return choose(channels, mask, self.levels(scales, channel_offsets[channels]), means)
+
         size = (latent.symbols.shape[1], latent.symbols.shape[2])
-        symbols, scales, means = self._in_steps(
-            latent.hyper_symbols, size, quality_code, choose, channel_offsets=channel_offsets
-        )
-        return _decoded(symbols, latent.hyper_symbols, means), self._levels(scales, channel_offsets)
+        symbols, scales, means = self._in_steps(latent.hyper_symbols, size, quality_code, chosen)
+        return _decoded(symbols, latent.hyper_symbols, means), self.levels(scales, channel_offsets)
 
     def magnitude_costs(self, symbols: Symbols, slopes: Exact) -> Floats:
         """How many bits more later symbols cost [M, h, w] for each unit that the magnitude of a symbol grows by.
@@ -163,33 +167,38 @@ class HyperpriorModel(EntropyModel):
     ) -> Iterator[tuple[Symbols, FrequencyTable]]:
         """All that is coded of a latent, in order, with the tables."""
         yield from zip(hyper_symbols, self.z_tables, strict=True)
-        choice, channel_offsets = self._chosen_offsets(symbols, self._levels(scales))
+        choice, channel_offsets = self._chosen_offsets(symbols, scales)
         if self.offset_tables:
             yield np.array([choice]), self.offset_tables[0]
         if choice:
             yield channel_offsets, self.offset_tables[choice]
-        levels = self._levels(scales, channel_offsets)
+        levels = self.levels(scales, channel_offsets)
         start = 0
-        for group in self._groups:
-            own = slice(start, start + group.channels)
-            for places in PHASES[group.phases]:
+        for model in self._steps:
+            own = slice(start, start + model.group.channels)
+            for places in PHASES[model.group.phases]:
                 here = phase_mask(places, symbols.shape[1:])
                 yield from self._with_tables(symbols[own, here], levels[own, here])
             start = own.stop
 
-    def offsets(self, symbols: Symbols, levels: Levels) -> Offsets:
-        """The offsets [M] that symbols of these levels [M, h, w] are best coded with."""
-        return self._chosen_offsets(symbols, levels)[1]
+    def offsets(self, symbols: Symbols, scales: Integers) -> Offsets:
+        """The offsets [M] that symbols of these scales [M, h, w] are best coded with."""
+        return self._chosen_offsets(symbols, scales)[1]
 
-    def _chosen_offsets(self, symbols: Symbols, levels: Levels) -> tuple[int, Offsets]:
+    def _chosen_offsets(self, symbols: Symbols, scales: Integers) -> tuple[int, Offsets]:
         """The same, after the number of the table that codes them, 0 for none."""
         if not self.offset_tables:
             return 0, np.zeros(self.channels, np.int32)
-        return choose_offsets(levels, symbols, self.costs, self.offset_tables)
+        return choose_offsets(self.levels(scales), symbols, self.costs, self._offset_costs)
+
+    @cached_property
+    def _offset_costs(self) -> SymbolCosts:
+        return SymbolCosts(self.offset_tables)
 
     @property
-    def _groups(self) -> list[Group]:
-        return [model.group for model in self.groups] or [Group(self.channels, 1)]
+    def _steps(self) -> Sequence[GroupModel]:
+        """The groups; a model without context has one."""
+        return self.groups or [GroupModel(Group(self.channels, 1))]
 
     @cached_property
     def costs(self) -> SymbolCosts:
@@ -206,7 +215,7 @@ class HyperpriorModel(EntropyModel):
     ) -> tuple[Integers, Integers]:
         """Scales and means [M, h, w], in fixed point, that a latent is coded with; run: what runs integer networks."""
 
-        def known(channels: slice, mask: NDArray[np.bool_], levels: Levels, means: Floats) -> Symbols:
+        def known(channels: slice, mask: NDArray[np.bool_], scales: Integers, means: Floats) -> Symbols:
             return latent.symbols[channels, mask]
 
         size = (latent.symbols.shape[1], latent.symbols.shape[2])
@@ -216,29 +225,21 @@ class HyperpriorModel(EntropyModel):
     def tables_of(self, latent: DecodedLatent, quality_code: int) -> Levels:
         """Numbers [M, h, w] of the tables that the symbols of a latent are coded with."""
         scales, _ = self.conditions(latent, quality_code)
-        return self._levels(scales, self.offsets(latent.symbols, self._levels(scales)))
+        return self.levels(scales, self.offsets(latent.symbols, scales))
 
     def _in_steps(
-        self,
-        hyper_symbols: Symbols,
-        size: Size,
-        quality_code: int,
-        code: CodeStep,
-        run: Run = operations.run,
-        channel_offsets: Offsets | None = None,
+        self, hyper_symbols: Symbols, size: Size, quality_code: int, code: _ScaledStep, run: Run = operations.run
     ) -> tuple[Symbols, Integers, Integers]:
         """Codes y step by step, each with scales and means that follow from z and the steps before.
 
-        Returns the symbols, and the scales (without `channel_offsets`) and means of all steps, [M, h, w].
+        Returns the symbols, and the scales and means of all steps, [M, h, w].
         """
-        if channel_offsets is None:
-            channel_offsets = np.zeros(self.channels, np.int32)
         raw = run(self.hyper_synthesis, operations.from_symbols(hyper_symbols, self.medians), None)
         scales, means = np.split(raw[:, : size[0], : size[1]], 2)
         scales = scales + interpolate_exact(self.scale_shift, quality_code)[:, None, None]
         symbols = np.zeros(scales.shape, np.int32)
         start = 0
-        for model in self.groups or [GroupModel(Group(self.channels, 1))]:
+        for model in self._steps:
             own = slice(start, start + model.group.channels)
             if start:
                 scales[own] += run(model.scales, self._magnitudes(symbols[:start]), None)
@@ -252,13 +253,13 @@ class HyperpriorModel(EntropyModel):
                         scales[at] += run(model.phase_scales[phase - 1], seen, place)
                         means[at] += run(model.phase_means[phase - 1], values, place)
                 here = phase_mask(places, size)
-                levels = self._levels(scales[own, here], channel_offsets[own])
-                symbols[own, here] = code(own, here, levels, to_float(means[own, here]).astype(np.float32))
+                of_step = to_float(means[own, here]).astype(np.float32)
+                symbols[own, here] = code(own, here, scales[own, here], of_step)
                 done |= here
             start = own.stop
         return symbols, scales, means
 
-    def _levels(self, scales: Integers, channel_offsets: Offsets | None = None) -> Levels:
+    def levels(self, scales: Integers, channel_offsets: Offsets | None = None) -> Levels:
         """How many of the thresholds are at or below each scale [C, ...] with the offset [C] of its channel."""
         if channel_offsets is not None and channel_offsets.any():
             added = channel_offsets.astype(np.int64) << ACTIVATION_BITS

@@ -32,36 +32,38 @@ def read_offsets(decoder: Decoder, tables: Sequence[FrequencyTable], channels: i
 
 
 def choose_offsets(
-    levels: NDArray[np.integer], symbols: NDArray[np.integer], costs: SymbolCosts, tables: Sequence[FrequencyTable]
+    levels: NDArray[np.integer], symbols: NDArray[np.integer], costs: SymbolCosts, offset_costs: SymbolCosts
 ) -> tuple[int, Offsets]:
-    """The number of the table and the offsets that code symbols [M, h, w] in the fewest bits; 0 stands for none."""
-    bits = np.array([-np.log2(table.frequencies[:-1] / table.frequencies.sum()) for table in tables[1:]])
-    reach = bits.shape[1] // 2
+    """The number of the table and the offsets that code symbols [M, h, w] in the fewest bits; 0 stands for none.
+
+    costs: of symbols, by level; offset_costs: of the choice, with table 0, and of offsets with the others.
+    """
+    choices = np.arange(len(offset_costs.reach))
+    reach = int(offset_costs.reach[1])
     of_symbols = _bits_of_channels(levels, symbols, costs, reach)
-    totals = of_symbols + bits[:, None]  # [tables, M, offsets]
-    chosen = totals.argmin(axis=2)
-    choice_bits = -np.log2(tables[0].frequencies[tables[0].reach :][: len(tables)] / tables[0].frequencies.sum())
-    every = choice_bits + np.array([of_symbols[:, reach].sum(), *totals.min(axis=2).sum(axis=1)])
-    best = int(every.argmin())
-    if best == 0:
+    of_offsets = offset_costs(choices[1:, None], np.arange(-reach, reach + 1))
+    totals = of_symbols + of_offsets[:, None]  # [tables, M, offsets]
+    bits = [of_symbols[:, reach].sum(), *totals.min(axis=2).sum(axis=1)]
+    choice = int(np.argmin(bits + offset_costs(np.array(0), choices)))
+    if choice == 0:
         return 0, np.zeros(len(symbols), np.int32)
-    return best, (chosen[best - 1] - reach).astype(np.int32)
+    return choice, (totals[choice - 1].argmin(axis=1) - reach).astype(np.int32)
 
 
 def _bits_of_channels(
     levels: NDArray[np.integer], symbols: NDArray[np.integer], costs: SymbolCosts, reach: int
 ) -> NDArray[np.float64]:
     """Bits [M, 2 reach + 1] of each channel's symbols with every offset."""
-    channels, most = len(symbols), costs.tables - 1
+    channels, tables = len(symbols), len(costs.reach)
     magnitudes, channel = np.abs(symbols), np.arange(channels)[:, None, None]
     small = magnitudes < _COUNTED
-    kinds = (channel * costs.tables + levels) * _COUNTED + magnitudes
-    counts = np.bincount(kinds[small], minlength=channels * costs.tables * _COUNTED).reshape(channels, -1)
+    kinds = (channel * tables + levels) * _COUNTED + magnitudes
+    counts = np.bincount(kinds[small], minlength=channels * tables * _COUNTED).reshape(channels, -1)
     large = np.broadcast_to(channel, symbols.shape)[~small], levels[~small].astype(np.int64), symbols[~small]
-    table, magnitude = np.indices((costs.tables, _COUNTED))
+    table, magnitude = np.indices((tables, _COUNTED))
     found = []
     for offset in range(-reach, reach + 1):
-        of_kind = costs(np.clip(table + offset, 0, most), magnitude).ravel()
-        of_large = costs(np.clip(large[1] + offset, 0, most), large[2])
+        of_kind = costs(np.clip(table + offset, 0, tables - 1), magnitude).ravel()
+        of_large = costs(np.clip(large[1] + offset, 0, tables - 1), large[2])
         found.append(counts @ of_kind.astype(np.float64) + np.bincount(large[0], of_large, channels))
     return np.stack(found, axis=1)
