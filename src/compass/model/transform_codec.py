@@ -6,12 +6,13 @@ latent, depends on nothing further than `MARGIN` positions around it.
 
 from __future__ import annotations
 
+import json
 from functools import cached_property
 
 import numpy as np
 
 from compass.entropy.latent import DecodedLatent, EncodedLatent, EntropyModel, Floats, Size, hyper_size, latent_size
-from compass.entropy.storage import unpack_entropy_model
+from compass.entropy.storage import pack_entropy_model, unpack_entropy_model
 from compass.errors import ModelError
 from compass.model.file import ModelFile
 from compass.model.gradient import with_gradient
@@ -116,6 +117,19 @@ class TransformCodec:
         if gradient.shape != (1, *values.shape):
             raise ModelError(f"the model's {self._part} synthesis has a gradient of shape {gradient.shape}")
         return float(error), gradient[0] / gain
+
+
+def entropy_members(model: EntropyModel, part: str) -> dict[str, bytes]:
+    """Members of a model file that hold the entropy model of one codec, "base" or "residual".
+
+    Raises ModelError if a decoder would refuse it.
+    """
+    description, content = pack_entropy_model(model)
+    unpack_entropy_model(description, content)
+    return {
+        f"decoder/{part}/entropy.json": json.dumps(description).encode(),
+        f"decoder/{part}/entropy.bin": content,
+    }
 
 
 def _latent_size(size: tuple[int, ...]) -> Size:

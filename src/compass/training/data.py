@@ -132,10 +132,9 @@ def subsample_chroma(images: Tensor, phase: Sequence[int]) -> Tensor:
     top, left = phase
     h, w = images.shape[2:]
     padded = F.pad(planes[:, 1:], (left, (left + w) % 2, top, (top + h) % 2), mode="replicate")
-    chroma = F.interpolate(F.avg_pool2d(padded, 2), scale_factor=2.0, mode="bilinear")[
-        :, :, top : top + h, left : left + w
-    ]
-    rgb = torch.einsum("ij,bjhw->bihw", matrix.inverse(), torch.cat([planes[:, :1], chroma], 1))
+    chroma = F.interpolate(F.avg_pool2d(padded, 2), scale_factor=2.0, mode="bilinear")
+    planes = torch.cat([planes[:, :1], chroma[:, :, top : top + h, left : left + w]], 1)
+    rgb = torch.einsum("ij,bjhw->bihw", matrix.inverse(), planes)
     return ((rgb * 255.0).round().clamp(0, 255) / 255.0).contiguous(memory_format=torch.channels_last)
 
 

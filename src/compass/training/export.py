@@ -25,11 +25,11 @@ from compass.entropy.hyperprior import GroupModel, HyperpriorModel
 from compass.entropy.latent import EntropyModel
 from compass.entropy.quality import LAMBDAS, MAX_CODE, interpolate
 from compass.entropy.scales import LOG_SCALE_STEP, SCALE_LEVELS, scale_table
-from compass.entropy.storage import pack_entropy_model, unpack_entropy_model
 from compass.entropy.tables import FrequencyTable, quantise_probabilities
 from compass.errors import InputError, ModelError
 from compass.model.file import Manifest, write_model
 from compass.model.predictor import SEPARABLE_OUTPUTS
+from compass.model.transform_codec import entropy_members
 from compass.nets.context import MAX_MAGNITUDE, GroupContext, LatentContext, magnitude
 from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.hyperprior_codec import HyperpriorCodec
@@ -121,13 +121,9 @@ def codec_members(codec: Codec, part: str) -> dict[str, bytes]:
     if isinstance(codec, HyperpriorCodec):
         members[f"encoder/{part}/hyper_analysis.onnx"] = _graph(codec.h_a, {"y": y}, "z")
     prior = {k: v.numpy() for k, v in codec.entropy_bottleneck.state_dict().items()}
-    packed = pack_entropy_model(entropy_model(codec))
-    unpack_entropy_model(*packed)  # what could not be read is not written
-    stored = {"decoder/{}/entropy": packed, "training/{}/prior": pack_arrays(prior)}
-    for name, (description, content) in stored.items():
-        members[name.format(part) + ".json"] = json.dumps(description).encode()
-        members[name.format(part) + ".bin"] = content
-    return members
+    index, content = pack_arrays(prior)
+    members |= {f"training/{part}/prior.json": json.dumps(index).encode(), f"training/{part}/prior.bin": content}
+    return members | entropy_members(entropy_model(codec), part)
 
 
 def entropy_model(codec: Codec) -> EntropyModel:

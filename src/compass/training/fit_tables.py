@@ -6,7 +6,6 @@ The shape of a density is a choice, and its scales are learned with noise in pla
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,11 +18,11 @@ from compass.codec.encoder import LayerEncoder
 from compass.entropy.hyperprior import HyperpriorModel
 from compass.entropy.latent import DecodedLatent
 from compass.entropy.quality import MAX_QUALITY, to_code
-from compass.entropy.storage import pack_entropy_model
 from compass.entropy.tables import PRECISION, FrequencyTable, quantise_probabilities
 from compass.errors import InputError
 from compass.model.file import Members, write_model
 from compass.model.model import Model
+from compass.model.transform_codec import entropy_members
 from compass.picture.pyramid import sizes_from_scales
 
 _LOWER = ((0.25, 0.5), (0.5, 0.9))  # bounds of the scales of the two layers below an image
@@ -52,9 +51,7 @@ def with_fitted_tables(members: Members, images: Iterable[Image.Image], seed: in
     fitted = dict(members)
     for part, prior in priors.items():
         tables = [fitted_table(*table) for table in zip(prior.y_tables, counts[part], strict=True)]
-        description, content = pack_entropy_model(dataclasses.replace(prior, y_tables=tables))
-        fitted[f"decoder/{part}/entropy.json"] = json.dumps(description).encode()
-        fitted[f"decoder/{part}/entropy.bin"] = content
+        fitted |= entropy_members(dataclasses.replace(prior, y_tables=tables), part)
     return fitted
 
 
