@@ -153,14 +153,19 @@ export class EntropyModel {
     const { kernels, hyperChannels } = this;
     return kernels.scratch(() => {
       const symbols = kernels.allocate(4 * count * hyperChannels);
-      const places = kernels.allocate(4 * count);
-      const escapes = kernels.allocate(count);
-      this.zTables.forEach((table, c) => {
-        const indices = kernels.u32(places, count);
-        for (let p = 0; p < count; p++) indices[p] = p * hyperChannels + c;
-        kernels.run.decode!(table.starts, table.length, table.first, places, count, symbols, escapes);
-      });
+      this.zTables.forEach((table, c) => this.readEvery(table, count, symbols + 4 * c, hyperChannels));
       return kernels.i32(symbols, count * hyperChannels).slice();
+    });
+  }
+
+  /** Reads values with one table to every `step`th place from `symbols` on. */
+  private readEvery(table: Table, count: number, symbols: Pointer, step: number): void {
+    const { kernels } = this;
+    kernels.scratch(() => {
+      const [places, escapes] = [kernels.allocate(4 * count), kernels.allocate(count)];
+      const indices = kernels.u32(places, count);
+      for (let p = 0; p < count; p++) indices[p] = p * step;
+      kernels.run.decode!(table.starts, table.length, table.first, places, count, symbols, escapes);
     });
   }
 
@@ -177,9 +182,8 @@ export class EntropyModel {
   private readRow(table: Table, count: number): Int32Array {
     const { kernels } = this;
     return kernels.scratch(() => {
-      const [symbols, places, escapes] = [kernels.allocate(4 * count), kernels.allocate(4 * count), kernels.allocate(count)];
-      kernels.u32(places, count).forEach((_, i, indices) => (indices[i] = i));
-      kernels.run.decode!(table.starts, table.length, table.first, places, count, symbols, escapes);
+      const symbols = kernels.allocate(4 * count);
+      this.readEvery(table, count, symbols, 1);
       return kernels.i32(symbols, count).slice();
     });
   }
