@@ -30,7 +30,7 @@ from compass.nets.layered import Codec
 from compass.nets.mei import LAYERS, MeiNet
 from compass.nets.profiles import PEERS
 from compass.picture.pyramid import Pixels
-from compass.training.export import entropy_model
+from compass.training.exact import entropy_model
 from compass.training.run import load_parts
 
 

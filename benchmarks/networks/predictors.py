@@ -19,7 +19,7 @@ import numpy as np
 from compass.evaluation.records import command_line, write_record
 from compass.model.predictor import Part, Predictor
 from compass.nets.macs import predict_macs
-from compass.training.export import predictor_graph
+from compass.training.graphs import predictor_graph
 from compass.training.run import build
 
 RESULT = Path(__file__).parents[2] / "results" / "predictors.json"

@@ -15,7 +15,7 @@ from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.paper import paper_transforms
 from compass.nets.priors import scale_of_level
 from compass.nets.profiles import PROFILES
-from compass.training.export import entropy_model
+from compass.training.exact import entropy_model
 
 
 @pytest.mark.parametrize("profile", ["fast", "paper"])

@@ -17,7 +17,9 @@ from compass.nets.liif import LIIF
 from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
 from compass.nets.profiles import PROFILES
 from compass.picture.window import Window
-from compass.training.export import export_model, hyperprior_model, predictor_graph, round_weights
+from compass.training.exact import hyperprior_model
+from compass.training.export import export_model, round_weights
+from compass.training.graphs import predictor_graph
 from compass.training.run import build
 
 

@@ -16,7 +16,8 @@ from compass.codec.encoder import encode_layers
 from compass.errors import InputError, ModelError
 from compass.model.model import Model
 from compass.nets.factorized_codec import FactorizedCodec
-from compass.training.export import export_model, factorized_model
+from compass.training.exact import factorized_model
+from compass.training.export import export_model
 from compass.training.run import build
 
 

@@ -13,7 +13,8 @@ import torch
 
 from compass.errors import InputError
 from compass.training.device import open_device
-from compass.training.export import export_model, predictor_graph
+from compass.training.export import export_model
+from compass.training.graphs import predictor_graph
 from compass.training.loop import Schedule
 from compass.training.restore import _initialisers
 from compass.training.run import build, load_parts, make_trainer, train
