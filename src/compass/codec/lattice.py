@@ -7,13 +7,15 @@ neighbours that lower the cost
 
 where the error is taken for quadratic around the present latent: a step of proximal gradient descent on a lattice. The
 gradient is that of the synthesis; the curvature of a channel comes from differences of two gradients, and that of a
-single element grows when a change of it turns out to have been too large (a secant). The bits are those of the tables,
+single element grows when a change of it turns out to have been too large (a secant). A step that makes the cost higher
+is taken back. The bits are those of the tables,
 with what a change costs the symbols that are coded later. A decoder knows nothing of all this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +37,14 @@ _UNUSUAL = (0.25, 2.4)  # curvatures of channels, in terms of the median's, outs
 _BELIEF = 20.0  # elements by which a channel's curvature counts as much as the median
 
 
+class _State(NamedTuple):
+    """A latent, the levels of its symbols and the derivatives of its error."""
+
+    latent: DecodedLatent
+    levels: Levels
+    gradient: Floats
+
+
 class Refiner:
     """Refines latents of one entropy model at one quality."""
 
@@ -51,24 +61,26 @@ class Refiner:
         scales, _ = self._model.conditions(latent, self._quality_code)
         channel_offsets = self._model.offsets(latent.symbols, scales)
         levels = self._model.levels(scales, channel_offsets)
-        best, lowest = latent, np.inf
+        best: _State | None = None
+        before: _State | None = None
+        lowest = np.inf
         curvature: Floats | None = None
-        before: tuple[Floats, Floats] | None = None
         for step in range(steps + 1):
             distortion, gradient = error(latent.values)
+            now = _State(latent, levels, gradient)
             cost = distortion + float(self._costs(levels, latent.symbols).sum(dtype=np.float64))
-            if cost < lowest:
-                best, lowest = latent, cost
+            if before is not None:
+                assert curvature is not None
+                change = latent.values - before.latent.values
+                moved = np.abs(change) > 0.5
+                curvature[moved] = np.maximum(curvature[moved], (gradient - before.gradient)[moved] / change[moved])
+            if best is None or cost < lowest:
+                best, lowest = now, cost
             if step == steps:
                 break
             if curvature is None:
                 curvature = importance * self._curvature(latent.values, levels, gradient, error, rng, importance)
-            else:
-                assert before is not None
-                change = latent.values - before[0]
-                moved = np.abs(change) > 0.5
-                curvature[moved] = np.maximum(curvature[moved], (gradient - before[1])[moved] / change[moved])
-            before = latent.values, gradient
+            before = latent, levels, gradient = best  # a step that made it worse is taken back, its curvature known
             share, caution = (_at(step, steps, table) for table in (_SHARE, _CAUTION))
             free = (rng.random(gradient.shape, np.float32) < share) & (levels >= _QUIET) & np.isfinite(curvature)
             bend = caution * curvature
@@ -76,13 +88,15 @@ class Refiner:
             later = self._model.magnitude_costs(latent.symbols, self._slopes(latent.symbols, levels))
             choose = self._choice(latent, free, aims, bend, later)
             latent, levels = self._model.requantise(latent, self._quality_code, choose, channel_offsets)
-        return best
+        assert best is not None
+        return best.latent
 
     def _slopes(self, symbols: Symbols, levels: Levels) -> NDArray[np.float64]:
         """Bits that a symbol costs more for each unit that its scale grows by, from the tables next to its own."""
         below, above = np.maximum(levels, 1) - 1, np.minimum(levels, len(self._model.y_tables) - 2) + 1
         bits = self._costs(above, symbols) - self._costs(below, symbols)
-        return bits.astype(np.float64) / (self._model.spacing[levels] * (above - below))
+        slopes = bits.astype(np.float64) / (self._model.spacing[levels] * (above - below))
+        return np.where(levels == 0, 0.0, slopes)  # scales far below the first threshold, too, have the first table
 
     def _choice(
         self, latent: DecodedLatent, free: NDArray[np.bool_], aims: Floats, curvature: Floats, later: Floats
