@@ -55,10 +55,9 @@ def main() -> None:
     for argument in options.trainings:
         name, _, logs = argument.partition("=")
         trainings[name] = read(name, logs.split(","))
-    write_record(
-        {"cost": "of compass.training.stages", "trainings": list(trainings.values())}, options.out, rows=("trainings",)
-    )
-    plot(list(trainings.values()), options.out.with_suffix(".svg"))
+    shown = list(trainings.values())
+    write_record({"cost": "of compass.training.stages", "trainings": shown}, options.out, rows=("trainings",))
+    plot(shown, options.out.with_suffix(".svg"))
 
 
 def read(name: str, logs: Sequence[str]) -> Training:

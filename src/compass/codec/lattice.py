@@ -8,8 +8,8 @@ neighbours that lower the cost
 where the error is taken for quadratic around the present latent: a step of proximal gradient descent on a lattice. The
 gradient is that of the synthesis; the curvature of a channel comes from differences of two gradients, and that of a
 single element grows when a change of it turns out to have been too large (a secant). A step that makes the cost higher
-is taken back. The bits are those of the tables,
-with what a change costs the symbols that are coded later. A decoder knows nothing of all this.
+is taken back, the curvatures that it found being kept. The bits are those of the tables, with what a change costs the
+symbols that are coded later. A decoder knows nothing of all this.
 """
 
 from __future__ import annotations
@@ -61,35 +61,29 @@ class Refiner:
         scales, _ = self._model.conditions(latent, self._quality_code)
         channel_offsets = self._model.offsets(latent.symbols, scales)
         levels = self._model.levels(scales, channel_offsets)
-        best: _State | None = None
-        before: _State | None = None
-        lowest = np.inf
-        curvature: Floats | None = None
-        for step in range(steps + 1):
-            distortion, gradient = error(latent.values)
-            now = _State(latent, levels, gradient)
-            cost = distortion + float(self._costs(levels, latent.symbols).sum(dtype=np.float64))
-            if before is not None:
-                assert curvature is not None
-                change = latent.values - before.latent.values
-                moved = np.abs(change) > 0.5
-                curvature[moved] = np.maximum(curvature[moved], (gradient - before.gradient)[moved] / change[moved])
-            if best is None or cost < lowest:
-                best, lowest = now, cost
-            if step == steps:
-                break
-            if curvature is None:
-                curvature = importance * self._curvature(latent.values, levels, gradient, error, rng, importance)
-            before = latent, levels, gradient = best  # a step that made it worse is taken back, its curvature known
+        distortion, gradient = error(latent.values)
+        best, lowest = _State(latent, levels, gradient), distortion + self._bits(levels, latent)
+        curvature = importance * self._curvature(latent.values, levels, gradient, error, rng, importance)
+        for step in range(steps):
             share, caution = (_at(step, steps, table) for table in (_SHARE, _CAUTION))
-            free = (rng.random(gradient.shape, np.float32) < share) & (levels >= _QUIET) & np.isfinite(curvature)
+            free = (rng.random(gradient.shape, np.float32) < share) & (best.levels >= _QUIET) & np.isfinite(curvature)
             bend = caution * curvature
-            aims = latent.values - np.clip(gradient / bend, -_FURTHEST, _FURTHEST)
-            later = self._model.magnitude_costs(latent.symbols, self._slopes(latent.symbols, levels))
-            choose = self._choice(latent, free, aims, bend, later)
-            latent, levels = self._model.requantise(latent, self._quality_code, choose, channel_offsets)
-        assert best is not None
+            aims = best.latent.values - np.clip(best.gradient / bend, -_FURTHEST, _FURTHEST)
+            symbols = best.latent.symbols
+            later = self._model.magnitude_costs(symbols, self._slopes(symbols, best.levels))
+            choose = self._choice(best.latent, free, aims, bend, later)
+            latent, levels = self._model.requantise(best.latent, self._quality_code, choose, channel_offsets)
+            distortion, gradient = error(latent.values)
+            change = latent.values - best.latent.values
+            moved = np.abs(change) > 0.5
+            curvature[moved] = np.maximum(curvature[moved], (gradient - best.gradient)[moved] / change[moved])
+            cost = distortion + self._bits(levels, latent)
+            if cost < lowest:
+                best, lowest = _State(latent, levels, gradient), cost
         return best.latent
+
+    def _bits(self, levels: Levels, latent: DecodedLatent) -> float:
+        return float(self._costs(levels, latent.symbols).sum(dtype=np.float64))
 
     def _slopes(self, symbols: Symbols, levels: Levels) -> NDArray[np.float64]:
         """Bits that a symbol costs more for each unit that its scale grows by, from the tables next to its own."""
