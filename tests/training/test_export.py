@@ -154,6 +154,19 @@ def test_rounded_weights_are_those_of_the_file_and_stay():
                 assert np.array_equal(operation.weight, layer.weight.detach().double().numpy() * 2**exact.WEIGHT_BITS)
 
 
+def test_a_large_weight_costs_those_of_other_outputs_no_precision():
+    """A network may have outputs of very different scales: levels of tables and means that a whole image depends on."""
+    net = PROFILES["tiny"].build()
+    weight = net.base.h_s[0].weight
+    small, large = weight[1:].clone(), weight[:1].clone()
+    for factor in (1.0, 1000.0):
+        with torch.no_grad():
+            weight.copy_(torch.cat([large * factor, small]))
+        round_weights(net)
+        error, most = (weight[1:] - small).abs().amax((1, 2, 3)), small.abs().amax((1, 2, 3))
+        assert torch.all(error <= most / 2**8)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
