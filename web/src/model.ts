@@ -36,7 +36,7 @@ export class Weights {
   }
 }
 
-const FORMAT = 2;
+const FORMATS = [1, 2]; // before 2 no model had offsets of channels
 const MOST_BYTES = 2 ** 27;
 const BYTES: Record<string, number> = { int8: 1, int16: 2, int32: 4, float16: 2, float32: 4, float64: 8 };
 
@@ -51,7 +51,7 @@ export async function readWeights(data: Uint8Array, model: string, part: Part): 
   } catch {
     throw new CompassError(`${what} is not a model for browsers`);
   }
-  if (header.format !== FORMAT || header.model !== model || header.part !== part) {
+  if (!FORMATS.includes(header.format) || header.model !== model || header.part !== part) {
     throw new CompassError(`${what} is not what it should be, but part ${header.part} of ${header.model}, format ${header.format}`);
   }
   const content = await inflate(data.subarray(r.position), MOST_BYTES, what);
