@@ -154,17 +154,27 @@ def test_rounded_weights_are_those_of_the_file_and_stay():
                 assert np.array_equal(operation.weight, layer.weight.detach().double().numpy() * 2**exact.WEIGHT_BITS)
 
 
-def test_a_large_weight_costs_those_of_other_outputs_no_precision():
+@pytest.mark.parametrize("profile", ["tiny", "paper-small"])  # the latter with transposed convolutions
+def test_a_large_weight_costs_those_of_other_outputs_no_precision(profile):
     """A network may have outputs of very different scales: levels of tables and means that a whole image depends on."""
-    net = PROFILES["tiny"].build()
-    weight = net.base.h_s[0].weight
-    small, large = weight[1:].clone(), weight[:1].clone()
-    for factor in (1.0, 1000.0):
-        with torch.no_grad():
-            weight.copy_(torch.cat([large * factor, small]))
-        round_weights(net)
-        error, most = (weight[1:] - small).abs().amax((1, 2, 3)), small.abs().amax((1, 2, 3))
+    net = PROFILES[profile].build()
+    integer = nn.ModuleList(m for name, m in net.base.named_children() if name in ("h_s", "context"))
+    kernels = [m for m in integer.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    assert kernels
+    small = []
+    with torch.no_grad():
+        for kernel in kernels:
+            of_outputs(kernel)[0] *= 1000
+            small.append(of_outputs(kernel)[1:].clone())
+    round_weights(net)
+    for kernel, before in zip(kernels, small, strict=True):
+        error, most = (of_outputs(kernel)[1:] - before).abs().amax((1, 2, 3)), before.abs().amax((1, 2, 3))
         assert torch.all(error <= most / 2**8)
+
+
+def of_outputs(kernel: nn.Conv2d | nn.ConvTranspose2d) -> torch.Tensor:
+    """A view of the weights, outputs first."""
+    return kernel.weight.transpose(0, 1) if isinstance(kernel, nn.ConvTranspose2d) else kernel.weight
 
 
 @pytest.mark.parametrize(

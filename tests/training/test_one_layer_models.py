@@ -66,10 +66,8 @@ def test_a_file_of_two_layers_that_names_a_one_layer_model(base_path, tiny_model
         compass.decode(bytes(forged) + data[-4:], 1, model=base_path)
 
 
-def test_a_base_alone_codes_as_the_whole_model_does(base_path, tiny_net, parrots, tmp_path):
-    whole_path = tmp_path / "whole.model"
-    export_model(tiny_net, whole_path, "whole", {})
-    alone, whole = (compass.encode(parrots, [1], 2, path) for path in (base_path, whole_path))
+def test_a_base_alone_codes_as_the_whole_model_does(base_path, exported_model, parrots):
+    alone, whole = (compass.encode(parrots, [1], 2, path) for path in (base_path, exported_model.path))
     assert alone[9:-4] != b""
     assert compass.info(alone)["layers"][0]["crc32"] == compass.info(whole)["layers"][0]["crc32"]
 
