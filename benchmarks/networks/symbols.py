@@ -32,7 +32,7 @@ from compass.nets.layered import CompassNet
 from compass.picture.files import read_image
 from compass.picture.pyramid import Pixels, pyramid, sizes_from_scales
 from compass.picture.window import Window
-from compass.training.export import round_weights
+from compass.training.rounding import round_weights
 from compass.training.run import build, load_parts
 
 RESULT = Path(__file__).parents[2] / "results" / "symbols.json"

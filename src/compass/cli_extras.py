@@ -20,9 +20,11 @@ from compass.cli_options import (
     check_target,
     parse_number,
 )
-from compass.errors import InputError
+from compass.errors import InputError, warn
 
 _FITTED_IMAGES = 300  # that tables are fitted to: the first ones
+_COMPARED_IMAGES = 16  # that a model file is compared with its networks by
+_GREAT_LOSS = 0.003  # of cost; a good file costs about what its networks do (docs/development/log.md)
 
 
 def train(
@@ -88,6 +90,9 @@ def export(
     base_only: Annotated[bool, typer.Option(help="Leave out the enhancement layers.")] = False,
     quality: Annotated[float | None, typer.Option(min=0, max=6, help="The only one that it was trained for.")] = None,
     fit: Annotated[list[Path] | None, typer.Option(help="Folders or shards of images to fit tables to.")] = None,
+    valid: Annotated[
+        list[Path] | None, typer.Option(help="Folders or shards of images to compare the file with the networks by.")
+    ] = None,
     force: Force = False,
 ) -> None:
     """Turn trained weights into a model file (needs the extra "train")."""
@@ -101,8 +106,19 @@ def export(
         raise InputError(f"{card} is no card in JSON: {error}") from None
     details = {"profile": profile, **({} if quality is None else {"quality": quality}), **details}
     name = str(details.pop("name", target.stem))
-    images = _import_extra("training.data", "train").read_images(fit, _FITTED_IMAGES) if fit else None
+    read_images = _import_extra("training.data", "train").read_images
+    comparison = None
+    if valid:
+        comparison = _import_extra("training.file_cost", "train").Comparison(
+            net, read_images(valid, _COMPARED_IMAGES), details.get("quality"), base_only
+        )
+    images = read_images(fit, _FITTED_IMAGES) if fit else None
     exporting.export_model(net, target, name, details, base_only, replace=force, fit=images)
+    if comparison:
+        costs = comparison.with_file(target)
+        typer.echo(json.dumps(costs._asdict()))
+        if costs.loss > _GREAT_LOSS:
+            warn(f"{target} costs {100 * costs.loss:.2f} % more than the networks that it was made of")
 
 
 def evaluate(

@@ -18,8 +18,9 @@ from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_te
 from compass.nets.profiles import PROFILES
 from compass.picture.window import Window
 from compass.training.exact import hyperprior_model
-from compass.training.export import export_model, round_weights
+from compass.training.export import export_model
 from compass.training.graphs import predictor_graph
+from compass.training.rounding import round_weights
 from compass.training.run import build
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ Metrics = dict[str, float]
 Figures = dict[str, Tensor]  # of one step, still on the device
 _REFERENCE_LAMBDA = 0.0067
 _MAX_RATIO = 4.0  # of two layers of a training sample
-_VALIDATED = (1.0, 2.0, 3.0, 4.0)  # qualities: the lambdas of the paper
+VALIDATED = (1.0, 2.0, 3.0, 4.0)  # qualities: the lambdas of the paper
 _DENSITY_RATE_FACTOR = 8.0  # in training all layers: densities start far too wide, and shrink slowly
 
 
@@ -67,22 +68,28 @@ class Stage(nn.Module, ABC):
         """Figures on images [1, 3, H, W]; `cost` is the one to compare runs by, lower is better."""
 
     def _validate_layers(self, net: LayeredNet, pyramids: list[list[Tensor]], first: int = 0) -> Metrics:
-        """Mean cost of the layers from `first` on, over the validated qualities; bpp and PSNR of the last layer."""
-        figures: Metrics = {}
-        costs = []
-        for q in _VALIDATED if self.quality is None else (self.quality,):
-            bpps, psnrs = [], []
-            for pyramid in pyramids:
-                quality = torch.full((1,), q, device=pyramid[0].device)
-                layers = net(pyramid, [quality] * len(pyramid))
-                for layer, target in zip(layers[first:], pyramid[first:], strict=True):
-                    cost, bpp, mse = rate_distortion(layer, target, quality)
-                    costs.append(balanced(cost, quality))
-                bpps.append(bpp)
-                psnrs.append(psnr(mse))
-            figures[f"bpp_q{q:g}"] = torch.stack(bpps).mean().item()
-            figures[f"psnr_q{q:g}"] = torch.stack(psnrs).mean().item()
-        return {"cost": torch.stack(costs).mean().item(), **figures}
+        return validate_layers(net, pyramids, VALIDATED if self.quality is None else (self.quality,), first)
+
+
+def validate_layers(
+    net: LayeredNet, pyramids: list[list[Tensor]], qualities: Sequence[float], first: int = 0
+) -> Metrics:
+    """Mean cost of the layers from `first` on, over the qualities; bpp and PSNR of the last layer."""
+    figures: Metrics = {}
+    costs = []
+    for q in qualities:
+        bpps, psnrs = [], []
+        for pyramid in pyramids:
+            quality = torch.full((1,), q, device=pyramid[0].device)
+            layers = net(pyramid, [quality] * len(pyramid))
+            for layer, target in zip(layers[first:], pyramid[first:], strict=True):
+                cost, bpp, mse = rate_distortion(layer, target, quality)
+                costs.append(balanced(cost, quality))
+            bpps.append(bpp)
+            psnrs.append(psnr(mse))
+        figures[f"bpp_q{q:g}"] = torch.stack(bpps).mean().item()
+        figures[f"psnr_q{q:g}"] = torch.stack(psnrs).mean().item()
+    return {"cost": torch.stack(costs).mean().item(), **figures}
 
 
 def lambdas(quality: Tensor) -> Tensor:
