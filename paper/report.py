@@ -8,14 +8,20 @@ from compass.evaluation import plots
 from compass.evaluation.document import Figure, Section, Table, Text, percent
 from compass.evaluation.report import group_by_pyramid
 from compass.evaluation.results import Result
+from paper.agreement import agreement_section, agreements
 from paper.tables import PaperTable, paper_tables
 
 
 def paper_sections(
     results: Sequence[Result], stand_in: str | None = None, mean_scale_base: bool = False
 ) -> list[Section]:
-    """The paper's tables of which at least one cell is measured, and its curves; arguments as of `paper_tables`."""
-    return [_section(table, results) for table in paper_tables(results, stand_in, mean_scale_base) if table.measured]
+    """The paper's tables of which at least one cell is measured, and its curves; arguments as of `paper_tables`.
+
+    How far they agree stands before them.
+    """
+    tables = [table for table in paper_tables(results, stand_in, mean_scale_base) if table.measured]
+    summary = [agreement_section(tables)] if agreements(tables) else []
+    return [*summary, *(_section(table, results) for table in tables)]
 
 
 def _section(table: PaperTable, results: Sequence[Result]) -> Section:

@@ -17,9 +17,10 @@ from compass.evaluation.document import to_markdown
 from compass.picture.fidelity import psnr
 from paper import grid
 from paper.ablation import ablation_section
+from paper.agreement import Agreement, agreements
 from paper.exactness import check, decode_all, encode_all
 from paper.report import paper_sections
-from paper.tables import paper_tables, reported
+from paper.tables import Cell, PaperTable, Row, paper_tables, reported
 from tests.conftest import PARROTS
 from tests.curves import result
 
@@ -154,6 +155,17 @@ def test_a_stand_in_fills_tables_whose_data_set_is_absent_and_says_so():
     text = to_markdown("Report", paper_sections([*on_kodak, *on_photos], "photos"))
     assert "1; the paper on Urban100, ours on other images: photos. BD-rate" in text
     assert "1; Kodak. BD-rate" in text
+
+
+def test_agreement_counts_the_cells_that_both_have():
+    rows = [
+        Row("Simulcast", "measured", [Cell(-30.0, -31.5), Cell(-20.0, -20.5), Cell(None, -10.0), Cell(2.0, -1.0)]),
+        Row("SHVC", "not measured", [Cell(None, -40.0)] * 4),
+    ]
+    one = PaperTable("table 9", "", "Kodak", -1, False, [], "Kodak", rows)
+    two = replace(one, rows=[Row("Simulcast", "measured", [Cell(1.0, 3.0)])])
+    on_others = replace(one, measured_on="photos")
+    assert agreements([one, two, on_others]) == [Agreement("Simulcast", 4, 3, 1, 1, pytest.approx(0.75), 3.0)]
 
 
 def test_rows_of_the_papers_base_codec_that_is_our_own():
