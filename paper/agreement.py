@@ -48,13 +48,10 @@ def _agreement(peer: str, cells: Sequence[tuple[float, float]]) -> Agreement:
     )
 
 
-def agreement_section(tables: Iterable[PaperTable]) -> Section:
-    """The table of it."""
+def agreement_section(found: Iterable[Agreement]) -> Section:
+    """The table of them."""
     head = ["against", "cells", "same sign", "no worse", "worse by less than 1", "mean difference", "worst difference"]
-    rows = [
-        [peer, *map(str, counts), f"{average:+.1f}", f"{worst:+.1f}"]
-        for peer, *counts, average, worst in agreements(tables)
-    ]
+    rows = [[peer, *map(str, counts), f"{average:+.1f}", f"{worst:+.1f}"] for peer, *counts, average, worst in found]
     text = (
         "Cells of all tables below that have a figure of ours and one of the paper; differences in points of BD-rate."
     )

@@ -20,7 +20,8 @@ def paper_sections(
     How far they agree stands before them.
     """
     tables = [table for table in paper_tables(results, stand_in, mean_scale_base) if table.measured]
-    summary = [agreement_section(tables)] if agreements(tables) else []
+    found = agreements(tables)
+    summary = [agreement_section(found)] if found else []
     return [*summary, *(_section(table, results) for table in tables)]
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from compass.evaluation.evaluate import image_paths
 from compass.nets.layered import CompassNet, LayerOutput
 from compass.picture.files import read_image
+from compass.training.data import image_tensor
 from compass.training.run import build, load_parts
 from compass.training.stages import balanced, lambdas, reduce
 
@@ -56,7 +57,7 @@ def middle(path: Path) -> Tensor:
     image = read_image(path).convert("RGB")
     width, height = (min(a, b) for a, b in zip(image.size, WINDOW, strict=True))
     x, y = (image.width - width) // 2, (image.height - height) // 2
-    return torch.from_numpy(np.array(image.crop((x, y, x + width, y + height)))).permute(2, 0, 1)[None] / 255.0
+    return image_tensor(image.crop((x, y, x + width, y + height)))
 
 
 def coded(net: CompassNet, image: Tensor, ratios: list[float], quality: float) -> tuple[list[LayerOutput], Tensor]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
+from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import torch
 
 from compass.nets.layered import CompassNet
 from compass.training.export import export_model
-from compass.training.file_cost import Comparison
+from compass.training.file_cost import Comparison, FileCost
 from compass.training.run import build, load_parts
 from tests.command import compass
 
@@ -41,8 +43,20 @@ def test_networks_are_measured_before_their_weights_are_rounded(net, parrots, tm
 
 
 def test_the_command_compares(tiny_net, crops_folder, tmp_path):
-    torch.save(tiny_net.state_dict(), tmp_path / "weights.pt")
-    result = compass("export", "weights.pt", "x.model", "--profile", "tiny", "--valid", str(crops_folder), cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
+    result = export(tiny_net, crops_folder, tmp_path)
     assert json.loads(result.stdout).keys() == {"cost", "cost_of_file"}
     assert not result.stderr
+
+
+def test_a_file_that_costs_more_brings_a_warning(tiny_net, crops_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(Comparison, "with_file", lambda *_: FileCost(1.0, 1.031))
+    result = export(tiny_net, crops_folder, tmp_path)
+    assert result.stderr == "compass: x.model costs 3.10 % more than the networks that it was made of\n"
+
+
+def export(net: CompassNet, images: Path, folder: Path) -> CompletedProcess[str]:
+    """What the command says of networks of the profile tiny."""
+    torch.save(net.state_dict(), folder / "weights.pt")
+    result = compass("export", "weights.pt", "x.model", "--profile", "tiny", "--valid", images, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return result

@@ -24,6 +24,11 @@ _REDUCTIONS = (1.0, 1.5, 2.0, 3.0)  # extra downscales of every image: sharper c
 _TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))  # JFIF
 
 
+def image_tensor(image: Image.Image | NDArray[np.uint8]) -> Tensor:
+    """An RGB image, or its pixels [H, W, 3], as [1, 3, H, W] in [0, 1]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255.0
+
+
 def read_images(sources: list[Path], limit: int | None = None) -> Iterator[Image.Image]:
     """RGB images from folders (searched recursively), tar shards or single files, in name order.
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -17,7 +16,8 @@ from torch import Tensor
 from compass.codec.encoder import LayerEncoder
 from compass.model.model import Model
 from compass.nets.layered import CompassNet, LayeredNet, LayerOutput
-from compass.picture.pyramid import Pixels, sizes_from_scales, targets
+from compass.picture.pyramid import pyramid, sizes_from_scales
+from compass.training.data import image_tensor
 from compass.training.stages import VALIDATED, validate_layers
 
 SCALES = (1 / 4, 1 / 2, 1.0)
@@ -75,15 +75,11 @@ class CodedFiles(LayeredNet):
         _, layers = encoder.encode([float(quality) for quality in qualities if quality is not None])
         nothing = torch.zeros(1)
         return [
-            LayerOutput(_tensor(layer.pixels), None, torch.tensor([8.0 * len(layer.payload)]), nothing)
+            LayerOutput(image_tensor(layer.pixels), None, torch.tensor([8.0 * len(layer.payload)]), nothing)
             for layer in layers
         ]
 
 
 def _pyramids(images: Iterable[Image.Image], scales: Sequence[float]) -> list[list[Tensor]]:
     """Each image [1, 3, H_k, W_k] at the scales, reduced as the codec does."""
-    return [[_tensor(target.pixels) for target in targets(x, sizes_from_scales(x.size, scales))] for x in images]
-
-
-def _tensor(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float() / 255
+    return [[image_tensor(pixels) for pixels in pyramid(x, sizes_from_scales(x.size, scales))] for x in images]

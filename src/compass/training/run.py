@@ -6,9 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from compass.errors import CompassError, InputError
@@ -16,7 +14,7 @@ from compass.nets.hyperprior_codec import HyperpriorCodec
 from compass.nets.layered import CompassNet, LayeredNet
 from compass.nets.mei import MeiNet
 from compass.nets.profiles import PEERS, PROFILES
-from compass.training.data import Crops, read_images
+from compass.training.data import Crops, image_tensor, read_images
 from compass.training.device import TrainingDevice, close_device, open_device
 from compass.training.klt import recentre_for_residuals
 from compass.training.loop import Schedule, Trainer
@@ -133,7 +131,7 @@ def make_trainer(run: Run, net: LayeredNet, device: TrainingDevice) -> Trainer:
     for module in stage.trained.modules():
         if isinstance(module, HyperpriorCodec) and not module.log_scale and module.gain is not None:
             module.gain.scale_shift.requires_grad_(False)  # moves levels, and this codec has none
-    valid = [_tensor(image, device.torch_device) for image in read_images(run.valid)] if run.valid else []
+    valid = [image_tensor(image).to(device.torch_device) for image in read_images(run.valid)] if run.valid else []
     crops = Crops(read_images(run.data, run.limit), run.crop, device.torch_device, run.subsampled)
     return Trainer(stage, crops, valid, run.schedule, run.folder, device)
 
@@ -155,8 +153,3 @@ def make_stage(run: Run, net: LayeredNet) -> Stage:
     if run.stage == "predictor":
         return PredictorStage(net, run.crop, run.batch)
     return EnhancementStage(net, run.crop, run.batch, run.quality, joint=run.stage == "joint")
-
-
-def _tensor(image: Image.Image, device: torch.device) -> Tensor:
-    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
-    return pixels.to(device).float() / 255.0
