@@ -16,8 +16,8 @@ START, END = "<!-- imports: made by python -m tests.import_graph -->", "<!-- end
 
 # From the ground up; a floor may import those before it. Modules that are no folder's are floors of their own.
 FLOORS = (
-    "errors", "files", "processes", "entropy", "picture", "bitstream", "model", "codec", "nets", "training",
-    "evaluation", "faces",
+    "errors", "arguments", "files", "processes", "entropy", "picture", "bitstream", "model", "codec", "nets",
+    "training", "evaluation", "faces",
 )  # fmt: skip
 Edges = Counter[tuple[str, str]]  # (floor, floor that it imports) -> how many imports
 

@@ -84,8 +84,12 @@ def test_scales_as_fractions(tiny_model_path, tmp_path):
         (("encode", PARROTS, "o.cmps", "--strip", "--metadata", "front"), 2, "give either --strip or --metadata"),
         (("decode", "good.cmps", "o.nonesuch"), 1, "images cannot be written as .nonesuch"),
         (("decode", "good.cmps", "o.png", "--layer", "5"), 1, "there is no layer 5: the file has layers 0 to 1"),
-        (("decode", "good.cmps", "o.png", "--crop", "60,0,9,9"), 1, "60,0 to 69,9 is no part of a layer of 64x48"),
-        (("decode", "good.cmps", "o.png", "--crop", "0,0,0,9"), 1, "is no part of a layer"),
+        (
+            ("decode", "good.cmps", "o.png", "--crop", "60,0,9,9"),
+            1,
+            "60,0 to 69,9 (left, upper to right, lower) reaches beyond a layer of 64x48",
+        ),
+        (("decode", "good.cmps", "o.png", "--crop", "0,0,0,9"), 1, "is empty"),
         (("decode", "good.cmps", "o.png", "--crop", "0,0,9"), 2, "'0,0,9' is not a part of an image"),
         (("decode", "good.cmps", "o.png", "--crop", "0,0,9,9", "--width", "9"), 2, "give either --crop or --width"),
         (("extract", "good.cmps", "o.cmps", "--layer", "-1"), 1, "there is no layer -1"),
@@ -200,7 +204,40 @@ def test_cut_file_warns_once_and_succeeds(tiny_model_path, tmp_path):
     assert "cut within layer 2" in result.stderr
     with Image.open(tmp_path / "o.png") as image:
         assert image.size == (160, 120)
-    assert "(cut off)" in compass("info", "cut.cmps", cwd=tmp_path).stdout
+    rows = compass("info", "cut.cmps", cwd=tmp_path).stdout.splitlines()[2:]
+    assert [row.endswith("(cut off)") for row in rows] == [False, False, True]
+    compass("extract", "p.cmps", "small.cmps", "--layer", 0, cwd=tmp_path)
+    rows = compass("info", "small.cmps", cwd=tmp_path).stdout.splitlines()[2:]
+    assert [row.endswith("(not in this file)") for row in rows] == [False, True, True]
+    assert json.loads(compass("info", "small.cmps", "--json", cwd=tmp_path).stdout)["cut"] is False
+
+
+def test_info_shows_all_that_can_be_read(tiny_model_path, tmp_path):
+    compass("encode", PARROTS, "p.cmps", "--model", tiny_model_path, "--scales", "0.1", cwd=tmp_path)
+    (tmp_path / "bad.cmps").write_bytes(b"no")
+    result = compass("info", "bad.cmps", "p.cmps", "none.cmps", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stdout.startswith("p.cmps:\n32x24 RGB")
+    said = result.stderr.splitlines()
+    assert said[0].startswith("compass: bad.cmps: ")
+    assert said[1:] == [
+        "compass: none.cmps cannot be read: No such file or directory",
+        "compass: 2 of 3 files failed",
+    ]
+    shown = compass("info", "bad.cmps", "p.cmps", "--json", cwd=tmp_path)
+    assert [figures["width"] for figures in json.loads(shown.stdout)] == [32]
+
+
+def test_what_is_no_image_or_no_place_is_named(tiny_model_path, tmp_path):
+    compass("encode", PARROTS, "p.cmps", "--model", tiny_model_path, "--scales", "0.1", cwd=tmp_path)
+    result = compass("encode", "p.cmps", "q.cmps", cwd=tmp_path)
+    assert (result.returncode, "p.cmps is a layered file, and not an image" in result.stderr) == (1, True)
+    if os.path.exists("/dev/full"):
+        result = compass("encode", PARROTS, "/dev/full", "--model", tiny_model_path, cwd=tmp_path)
+        assert (result.returncode, result.stderr) == (
+            1,
+            "compass: /dev/full cannot be written: No space left on device\n",
+        )
 
 
 def test_a_file_called_minus(tiny_model_path, tmp_path):

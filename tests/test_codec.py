@@ -141,11 +141,59 @@ def test_info(parrots, tiny_model_path):
         ({"sizes": [(40, None)], "scales": [1]}, "only one of scales and sizes"),
         ({"scales": 1}, "scales are a sequence of numbers, not 1"),
         ({"scales": ["half"]}, "scales are a sequence of numbers"),
+        ({"sizes": 5}, "sizes are a sequence of widths, or of pairs of width and height, not 5"),
+        ({"sizes": [(80,)]}, "sizes are a sequence of widths"),
+        ({"sizes": ["80"]}, "sizes are a sequence of widths"),
+        ({"sizes": [(80.5, None)]}, "sizes are a sequence of widths"),
+        ({"target_size": "5kB"}, "a target size is a number of bytes, not '5kB'"),
+        ({"target_size": float("nan")}, "no file of nan bytes"),
+        ({"target_psnr": "30"}, "a target PSNR is a number of dB, not '30'"),
+        ({"effort": 2.5}, "an effort is a whole number from 1 to 9, not 2.5"),
+        ({"effort": True}, "an effort is a whole number"),
+        ({"threads": "2"}, "threads are a whole number, not '2'"),
     ],
 )
 def test_bad_arguments(arguments, message, parrots, tiny_model_path):
     with pytest.raises(InputError, match=message):
         compass.encode(parrots, model=tiny_model_path, **arguments)
+
+
+def test_widths_alone(parrots, tiny_model_path):
+    widths = np.array([32, 64])
+    assert compass.info(compass.encode(parrots, sizes=widths, model=tiny_model_path))["layers"][0]["height"] == 24
+    assert compass.encode(parrots, sizes=[32, (64, 48)], model=tiny_model_path) == compass.encode(
+        parrots, sizes=[(32, None), (64, None)], model=tiny_model_path
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layer": "1"}, "a layer is given by its number, not '1'"),
+        ({"layer": 1.5}, "a layer is given by its number"),
+        ({"width": "9"}, "a width is a whole number of pixels, not '9'"),
+        ({"width": 9, "layer": 0}, "a width can be given neither with a box nor with a layer"),
+        ({"box": 5}, "a box is four whole numbers"),
+        ({"box": (0, 0, 1)}, "a box is four whole numbers"),
+        ({"box": (0, 0, 1.0, 1)}, "a box is four whole numbers"),
+        ({"box": (5, 5, 5, 9)}, "the box from 5,5 to 5,9 .left, upper to right, lower. is empty"),
+        (
+            {"box": (-1, 0, 5, 9)},
+            "the box from -1,0 to 5,9 .left, upper to right, lower. reaches beyond a layer of 32x24",
+        ),
+    ],
+)
+def test_bad_arguments_of_decode(arguments, message, parrots, tiny_model_path):
+    data = compass.encode(parrots, sizes=[32], model=tiny_model_path)
+    assert compass.decode(data, box=(1, 2, 9, 5), model=tiny_model_path).size == (8, 3)
+    assert compass.decode(data, width=8, model=tiny_model_path).size == (8, 6)
+    with pytest.raises(InputError, match=message):
+        compass.decode(data, model=tiny_model_path, **arguments)
+
+
+def test_a_model_is_a_name_or_a_path(parrots):
+    with pytest.raises(ModelError, match="a model is named by a text or a path, not by 5"):
+        compass.encode(parrots, model=5)
 
 
 def test_pictures_that_cannot_be_coded(tiny_model_path):

@@ -240,7 +240,7 @@ def part(data, box, model):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"roi": (0, 0, 161, 10)}, "not in an image of 160x120"),
+        ({"roi": (0, 0, 161, 10)}, "reaches beyond an image of 160x120"),
         ({"roi": (10, 10, 10, 20)}, "from 10,10 to 10,20 .left, upper to right, lower. is empty"),
         ({"roi": (1, 2, 3)}, "four whole numbers .left, upper, right, lower. or a mask"),
         ({"roi": (0.5, 1, 20, 20)}, "four whole numbers"),
@@ -305,10 +305,10 @@ def test_the_command_takes_effort_and_a_region(photo, default, tmp_path):
         (["-e", "2", "--roi", "0,0,8,8,3", "--roi-weight", "3"], 2, "in --roi or in --roi-weight"),
         (["-e", "2", "--roi", "0,0,8"], 2, "'0,0,8' is not a region of interest like 0,0,640,480"),
         (["-e", "2", "--roi", "0,0,8,-3"], 2, "is not a region of interest"),
-        (["-e", "2", "--roi", "0,0,8,0"], 1, "is empty or not in an image"),
+        (["-e", "2", "--roi", "0,0,8,0"], 1, "from 0,0 to 8,0 (left, upper to right, lower) is empty"),
         (["-e", "2", "--roi", "0,0,8,8,nan"], 1, "has 1 to 1000 times the weight of the rest, not nan"),
         (["-e", "2", "--roi", "0,0,8,8,1e9"], 1, "has 1 to 1000 times the weight"),
-        (["-e", "2", "--roi", "0,0,800,8"], 1, "not in an image of 160x120"),
+        (["-e", "2", "--roi", "0,0,800,8"], 1, "reaches beyond an image of 160x120"),
         (["-e", "2", "--roi", tmp_path / "none.png"], 1, "none.png cannot be read"),
     ):
         failed = command(*common, *options, cwd=tmp_path)

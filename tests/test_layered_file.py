@@ -125,10 +125,11 @@ def test_extract_checks_what_it_passes_on(parrots, tiny_model_path):
     damaged = data.replace(b"a profile", b"a PROFILE")
     with pytest.raises(FormatError, match="the box 'ICCP' is damaged"):
         compass.extract(damaged, 0)
-    with pytest.raises(FormatError, match="a box after the layers is damaged"):
-        compass.extract(data.replace(b"<x/>", b"<X/>"), 1)
-    with pytest.warns(CutFileWarning, match="cut within its metadata"):
-        compass.extract(data[:-1], 1)
+    for bad in (data.replace(b"<x/>", b"<X/>"), data[:-1]):
+        with pytest.warns(CutFileWarning, match="after its layers: its last 1[23] bytes are no whole box"):
+            assert compass.extract(bad, 1) == data[: compass.info(data)["layers"][1]["accumulated_bytes"]]
+    with pytest.warns(CutFileWarning, match="its last byte is no whole box"):
+        assert compass.extract(data + b"\n", 1) == data
 
 
 def test_types_of_boxes_are_shown_without_control_characters(parrots, tiny_model_path, tmp_path):
@@ -265,16 +266,30 @@ def test_a_cut_file_is_a_warning_or_with_strict_an_error(data, tiny_model_path, 
     assert run(*command, "--strict", "--force", cwd=tmp_path).stderr == ""
 
 
-def test_cut_metadata_is_a_warning(parrots, tiny_model_path):
+def test_what_follows_the_layers_costs_no_image(parrots, tiny_model_path, tmp_path):
+    """Metadata that is cut or damaged, or bytes that something else appended: a warning, with --strict an error."""
     image = parrots.copy()
     image.info["xmp"] = b"<x/>"
     data = compass.encode(image, [0.5], 1, tiny_model_path)
-    with pytest.warns(CutFileWarning, match="the file is cut within its metadata"):
-        assert "xmp" not in compass.decode(data[:-1], model=tiny_model_path).info
-    assert compass.info(data[:-1])["cut"]
-    damaged = data[:-1] + bytes([data[-1] ^ 1])
-    with pytest.raises(FormatError, match="a box after the layers is damaged"):
-        compass.decode(damaged, model=tiny_model_path)
+    good = compass.decode(data, model=tiny_model_path)
+    assert (compass.info(data)["cut"], compass.info(data)["left_over"]) == (False, 0)
+    box = len(data) - compass.info(data)["layers"][-1]["accumulated_bytes"]
+    for bad, kept, left_over in [
+        (data[:-1], False, box - 1),
+        (data[:-1] + bytes([data[-1] ^ 1]), False, box),
+        (data + b"\n", True, 1),
+        (data + bytes(500), True, 500),
+    ]:
+        with pytest.warns(CutFileWarning, match="cut, damaged or added to after its layers: its last"):
+            decoded = compass.decode(bad, model=tiny_model_path)
+        assert np.array_equal(np.asarray(decoded), np.asarray(good))
+        assert ("xmp" in decoded.info) == kept
+        assert (compass.info(bad)["cut"], compass.info(bad)["left_over"]) == (True, left_over)
+        (tmp_path / "x.cmps").write_bytes(bad)
+        shown = run("info", "x.cmps", cwd=tmp_path)
+        assert shown.stdout.endswith(f"\nbytes at the end that are no whole box of metadata: {left_over}\n")
+        command = ("decode", "x.cmps", "x.png", "--model", tiny_model_path, "--force")
+        assert [run(*command, *strict, cwd=tmp_path).returncode for strict in ((), ("--strict",))] == [0, 1]
 
 
 def test_threads_share_an_open_file(data, tiny_model_path, tmp_path):

@@ -107,9 +107,9 @@ def test_damage_in_one_tile_leaves_the_others(large, tiny_model):
 
 @pytest.mark.parametrize("box", [(0, 0, 0, 1), (-1, 0, 5, 5), (0, 0, 5, 301), (6, 0, 5, 5)])
 def test_boxes_that_are_no_part_of_a_layer(box, large, tiny_model):
-    with pytest.raises(InputError, match="is no part of a layer of 1100x300"):
+    with pytest.raises(InputError, match=r"is empty|reaches beyond a layer of 1100x300"):
         compass.open(large[0], model=tiny_model.path).decode(box=box)
-    with pytest.raises(InputError, match="only one of width and box"):
+    with pytest.raises(InputError, match="neither with a box nor with a layer"):
         compass.open(large[0], model=tiny_model.path).decode(width=5, box=(0, 0, 1, 1))
 
 

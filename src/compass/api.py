@@ -20,7 +20,7 @@ from compass.model import store
 from compass.picture.importance import DEFAULT_WEIGHT, Region, importance_of
 from compass.picture.metadata import Metadata
 from compass.picture.modes import to_codable
-from compass.picture.pyramid import MAX_SIDE, check_sizes, complete_sizes, sizes_from_scales
+from compass.picture.pyramid import MAX_SIDE, check_sizes, complete_sizes, pairs_of, sizes_from_scales
 
 
 def encode(
@@ -29,7 +29,7 @@ def encode(
     quality: float | Sequence[float] | None = None,
     model: str | Path | None = None,
     *,
-    sizes: Sequence[tuple[int, int | None]] | None = None,
+    sizes: Sequence[int | tuple[int, int | None]] | None = None,
     target_size: int | None = None,
     target_psnr: float | None = None,
     effort: int = 1,
@@ -43,7 +43,7 @@ def encode(
 
     image: a Pillow image or a uint8 array [H, W], [H, W, 3] or [H, W, 4]. Alpha is kept without loss.
     scales: ascending fractions of the image's size in (0, 1], one per layer, by default 1/4, 1/2, 1, or 1 alone if
-    the model codes one layer only; `sizes` takes (width, height) instead, height None for the image's aspect ratio.
+    the model codes one layer only; `sizes` takes (width, height) instead, or widths alone, of the image's aspect ratio.
     quality: 0 to 6, one for all layers or one per layer, by default 3; 1 to 4 are the lambdas of the COMPASS paper.
     target_size: instead, the best file of at most so many bytes. target_psnr: instead, the smallest file whose largest
     layer has so many dB. metadata: where colour profile, EXIF and XMP go: "front" of the layers, so that every prefix
@@ -81,7 +81,7 @@ def check_options(
     quality: float | Sequence[float] | None = None,
     model: str | Path | None = None,
     *,
-    sizes: Sequence[tuple[int, int | None]] | None = None,
+    sizes: Sequence[int | tuple[int, int | None]] | None = None,
     target_size: int | None = None,
     target_psnr: float | None = None,
     effort: int = 1,
@@ -95,7 +95,7 @@ def check_options(
         layers = sizes_from_scales(whole, loaded.default_scales if scales is None else _numbers(scales, "scales"))
     else:
         layers, least = [], 1  # heights that are not given are taken for the least that may follow
-        for width, height in sizes:
+        for width, height in pairs_of(sizes):
             least = least if height is None else height
             layers.append((width, least))
         check_sizes(layers, whole)
@@ -121,9 +121,17 @@ def open(
     return LayeredFile(source, model=model, threads=threads)
 
 
-def decode(data: bytes, layer: int | None = None, *, model: str | Path | None = None, threads: int = 0) -> Image.Image:
-    """Decodes one layer of a file, by default the largest that is whole: `open(data).decode(layer)`."""
-    return open(data, model=model, threads=threads).decode(layer)
+def decode(
+    data: bytes,
+    layer: int | None = None,
+    *,
+    width: int | None = None,
+    box: tuple[int, int, int, int] | None = None,
+    model: str | Path | None = None,
+    threads: int = 0,
+) -> Image.Image:
+    """Decodes one layer of a file, by default the largest that is whole: `open(data).decode(layer)`, which see."""
+    return open(data, model=model, threads=threads).decode(layer, width=width, box=box)
 
 
 def info(data: bytes) -> dict[str, Any]:

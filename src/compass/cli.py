@@ -14,7 +14,7 @@ import typer
 
 from compass import cli_bench, cli_dataset, cli_extras, cli_models, cli_serve
 from compass.attempt import HINT, NO_MEMORY
-from compass.cli_files import Files, Jobs, OutDir, named, plan, progress_bar, run
+from compass.cli_files import Files, Jobs, OutDir, named, plan, progress_bar, run, say
 from compass.cli_options import (
     Effort,
     Force,
@@ -114,7 +114,12 @@ def _encode_file(
     from compass.picture.files import limit_pixels, read_image
 
     limit_pixels(max_pixels)
-    image = read_image(source)
+    try:
+        image = read_image(source)
+    except InputError:
+        if source.suffix.lower() == ".cmps" and source.is_file():
+            raise InputError(f"{source} is a layered file, and not an image: compass decode makes one of it") from None
+        raise
     with progress_bar(shown) as progress:
         data = api.encode(image, progress=progress, **options)
     write_bytes(data, target, replace=force)
@@ -201,32 +206,43 @@ def info(
     ] = False,
 ) -> None:
     """Show the layers of files: sizes, qualities, bytes."""
-    found = []
+    found: list[tuple[Path, dict[str, Any]]] = []
     for source in files:
-        with named(source), _open(source) as opened:
-            found.append(opened.info())
+        try:
+            with named(source), _open(source) as opened:
+                found.append((source, opened.info()))
+        except CompassError as error:
+            if len(files) == 1:
+                raise
+            say(str(error))
     if as_json:
-        typer.echo(json.dumps(found[0] if len(found) == 1 else found, indent=1))
-        return
-    for source, figures in zip(files, found, strict=True):
-        if len(files) > 1:
-            typer.echo(f"{source}:")
-        _show(figures)
+        shown = [figures for _, figures in found]
+        typer.echo(json.dumps(shown if len(files) > 1 else shown[0], indent=1))
+    else:
+        for source, figures in found:
+            if len(files) > 1:
+                typer.echo(f"{source}:")
+            _show(figures)
+    if failed := len(files) - len(found):
+        raise InputError(f"{failed} of {len(files)} files failed")
 
 
 def _show(figures: dict[str, Any]) -> None:
     name = figures["model"]["name"] or "not installed"
     typer.echo(f"{figures['width']}x{figures['height']} {figures['mode']}, model {name} ({figures['model']['hash']})")
     typer.echo("layer       size  quality     bytes  bytes so far")
+    missing = "(cut off)" if figures["cut"] else "(not in this file)"
     for row in figures["layers"]:
         size = f"{row['width']}x{row['height']}"
-        cut = "" if row["complete"] else "  (cut off)"
-        typer.echo(
-            f"{row['index']:5} {size:>10} {row['quality']:8g} {row['length']:9} {row['accumulated_bytes']:13}{cut}"
-        )
+        line = f"{row['index']:5} {size:>10} {row['quality']:8g} {row['length']:9} {row['accumulated_bytes']:13}"
+        if not row["complete"]:
+            line, missing = f"{line}  {missing}", "(not in this file)"
+        typer.echo(line)
     for box in figures["boxes"]:
         where = "in front of the layers" if box["place"] == "front" else "after the layers"
         typer.echo(f"{box['type']}, {box['length']} bytes {where}")
+    if figures["layers"][-1]["complete"] and figures["cut"]:
+        typer.echo(f"bytes at the end that are no whole box of metadata: {figures['left_over']}")
 
 
 @app.command()

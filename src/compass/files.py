@@ -57,8 +57,11 @@ def atomic_writer(path: Path, replace: bool = True) -> Iterator[IO[bytes]]:
     """
     partial: Path | None = None
     if path.is_char_device():  # /dev/null and its like: nothing to replace
-        with path.open("wb") as file:
-            yield file
+        try:
+            with path.open("wb") as file:
+                yield file
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror or error}") from None
         return
     try:
         path = path.resolve()  # through links, so that they stay links

@@ -11,6 +11,8 @@ from typing import IO, Any
 
 from PIL import Image
 
+from compass import arguments
+from compass.arguments import whole_number
 from compass.bitstream import boxes, container
 from compass.bitstream.container import CELL
 from compass.bitstream.source import BytesSource, Source, source_of
@@ -24,9 +26,9 @@ from compass.model import store
 from compass.picture.bands import Bands
 from compass.picture.metadata import Metadata
 from compass.picture.pyramid import Size, height_by_aspect
-from compass.picture.window import Window
+from compass.picture.window import Window, window_of
 
-_CUT_METADATA = "the file is cut within its metadata"
+_BOX = "a box is four whole numbers (left, upper, right, lower)"
 
 
 class LayeredFile:
@@ -106,8 +108,8 @@ class LayeredFile:
         """
         if width is None:
             return self.bands(layer, box=box).image()
-        if box is not None:
-            raise InputError("only one of width and box can be given")
+        if box is not None or layer is not None:
+            raise InputError("a width can be given neither with a box nor with a layer")
         return self._at_width(width)
 
     def bands(
@@ -128,7 +130,7 @@ class LayeredFile:
             window = Window(0, 0, size[1], size[0])
             _check_pixel_limit(self.sizes[: layer + 1])
         else:
-            window = _window_of(box, size)
+            window = window_of(arguments.box(box, _BOX), size, "the box", "a layer")
             _check_pixel_limit([(width, height) for height, width in self._decoder.worked_on(layer, window)])
         metadata = self.metadata(layer)
         made = each_within(lambda: self._lock, self._decoder.bands(layer, window))  # the decoder remembers
@@ -146,7 +148,7 @@ class LayeredFile:
         """The layer asked for, or the largest that is whole, with a warning if another one is cut."""
         count, whole = len(self.sizes), self.whole_layers
         if layer is not None:
-            if not 0 <= layer < count:
+            if not 0 <= whole_number(layer, "a layer is given by its number") < count:
                 raise InputError(f"there is no layer {layer}: the file has layers 0 to {count - 1}")
             return layer  # reading it says what is missing
         if whole == 0:
@@ -157,7 +159,7 @@ class LayeredFile:
         return whole - 1
 
     def _at_width(self, width: int) -> Image.Image:
-        if width < 1:
+        if whole_number(width, "a width is a whole number of pixels") < 1:
             raise InputError(f"a width of {width} is impossible")
         height = height_by_aspect(width, self.size)
         _check_pixel_limit([(width, height)])
@@ -170,22 +172,30 @@ class LayeredFile:
         return resized
 
     def metadata(self, layer: int) -> Metadata:
-        """Metadata that belongs to a layer, see `decode`. Warns if the file is cut within it; raises FormatError."""
+        """Metadata that belongs to a layer, see `decode`.
+
+        Warns if what follows the layers is no whole box to its end. Raises FormatError if a box in front is damaged.
+        """
         if layer < len(self.sizes) - 1:
             return from_boxes(boxes.read_front(self._source, self.header.size, self.header.boxes))
-        return from_boxes(self._all_boxes())
+        return from_boxes(self._all_boxes()[0])
 
-    def _all_boxes(self) -> list[boxes.Box]:
-        """Boxes in front of the layers and after them. Warns if the file is cut within them; raises FormatError."""
-        found, cut = container.read_boxes(self._source, self.header)
-        if cut:
-            warn(_CUT_METADATA, CutFileWarning)
-        return found
+    def _all_boxes(self) -> tuple[list[boxes.Box], int]:
+        """All boxes, and where the last one ends; warns and raises as `metadata` does."""
+        found, end = container.read_boxes(self._source, self.header)
+        if end < self._source.size:
+            warn(self._left_over(end), CutFileWarning)
+        return found, end
+
+    def _left_over(self, end: int) -> str:
+        count = self._source.size - end
+        last = "last byte is" if count == 1 else f"last {count} bytes are"
+        return f"the file is cut, damaged or added to after its layers: its {last} no whole box of metadata"
 
     def extract(self, layer: int) -> bytes:
-        """Cut the file after a layer, which makes a valid file; the whole file for the last layer.
+        """Cut the file after a layer, which makes a valid file; after the last one, with all boxes that are whole.
 
-        Raises FormatError and InputError as `decode` does.
+        Warns, and raises FormatError and InputError, as `decode` does.
         """
         layer = self._chosen(layer)
         for k in range(layer + 1):
@@ -193,19 +203,22 @@ class LayeredFile:
         if layer < len(self.sizes) - 1:
             boxes.read_front(self._source, self.header.size, self.header.boxes)
             return self._source.read_at(0, self.header.span(layer)[1])
-        self._all_boxes()
-        return self._source.read_at(0, self._source.size)
+        return self._source.read_at(0, self._all_boxes()[1])
 
     def verify(self) -> None:
         """Raises FormatError unless every layer and box is there and has the checksum that the file states."""
         for k in range(len(self.sizes)):
             container.read_layer(self._source, self.header, k)
-        _, cut = container.read_boxes(self._source, self.header)
-        if cut:
-            raise FormatError(_CUT_METADATA)
+        _, end = container.read_boxes(self._source, self.header)
+        if end < self._source.size:
+            raise FormatError(self._left_over(end))
 
     def info(self) -> dict[str, Any]:
-        """What the file says of itself: sizes, qualities and byte positions of all layers, boxes, the model."""
+        """What the file says of itself: sizes, qualities and byte positions of all layers, boxes, the model.
+
+        `cut`: whether it ends elsewhere than at the end of a layer or box; `left_over`: bytes at its end that are of
+        none that is whole.
+        """
         rows = []
         for k, entry in enumerate(self.header.layers):
             start, end = self.header.span(k)
@@ -224,7 +237,11 @@ class LayeredFile:
                 }
             )
         front = [{"type": boxes.name_of(box.kind), "length": box.length, "place": "front"} for box in self.header.boxes]
-        after, cut = boxes.read_back(self._source, self.header.span(len(rows) - 1)[1])
+        whole = self.whole_layers
+        after: list[boxes.Box] = []
+        end = self.header.span(whole - 1)[1] if whole else self.header.size
+        if whole == len(rows):
+            after, end = boxes.read_back(self._source, end)
         back = [{"type": boxes.name_of(box.kind), "length": len(box.content), "place": "back"} for box in after]
         model = store.find_hash(self.header.model_hash)
         return {
@@ -235,16 +252,9 @@ class LayeredFile:
             "mode": self.mode,
             "layers": rows,
             "boxes": front + back,
-            "cut": cut or not rows[-1]["complete"],
+            "cut": whole == 0 or end < self._source.size,
+            "left_over": self._source.size - end,
         }
-
-
-def _window_of(box: tuple[int, int, int, int], size: Size) -> Window:
-    """Raises InputError if it is no part of an image of this size."""
-    left, top, right, bottom = box
-    if not (0 <= left < right <= size[0] and 0 <= top < bottom <= size[1]):
-        raise InputError(f"the box {left},{top} to {right},{bottom} is no part of a layer of {size[0]}x{size[1]}")
-    return Window(top, left, bottom, right)
 
 
 def _check_pixel_limit(sizes: Sequence[Size]) -> None:

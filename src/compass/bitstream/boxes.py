@@ -71,28 +71,28 @@ def write_back(boxes: Sequence[Box]) -> bytes:
     return out
 
 
-def read_back(source: Source, start: int) -> tuple[list[Box], bool]:
-    """The boxes from `start` to the end of a file, and whether the last one is cut off, and so left out.
+def read_back(source: Source, start: int) -> tuple[list[Box], int]:
+    """The boxes from `start` on, and where the last one ends.
 
-    Raises FormatError if one is damaged.
+    What follows there is no whole box: one that is cut off or damaged, or bytes that something else has appended.
     """
-    reader = Reader(source, start)
     found: list[Box] = []
-    while reader.position < source.size:
-        if len(found) == MAX_BOXES:
-            raise FormatError(f"more than {MAX_BOXES} boxes follow the layers")
-        first = reader.position
-        if source.size - first < TYPE_BYTES + 1 + 4:
-            return found, True
+    while start < source.size and len(found) < MAX_BOXES and (next_one := _read_box(source, start)) is not None:
+        box, start = next_one
+        found.append(box)
+    return found, start
+
+
+def _read_box(source: Source, start: int) -> tuple[Box, int] | None:
+    reader = Reader(source, start)
+    try:
         kind, length = reader.take(TYPE_BYTES), reader.varint(MAX_LENGTH)
-        if reader.position + length + 4 > source.size:
-            return found, True
-        whole = source.read_at(first, reader.position + length - first)
         content = reader.take(length)
-        if not checksum.matches(whole, reader.word()):
-            raise FormatError("a box after the layers is damaged: its checksum does not match")
-        found.append(Box(kind, content))
-    return found, False
+        checked = reader.seen
+        whole = checksum.matches(checked, reader.word())
+    except FormatError:
+        return None
+    return (Box(kind, content), reader.position) if whole else None
 
 
 def name_of(kind: bytes) -> str:

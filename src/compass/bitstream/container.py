@@ -228,12 +228,12 @@ def _whole_span(data: bytes | Source, header: Header, layer: int) -> tuple[int, 
     return span
 
 
-def read_boxes(data: bytes | Source, header: Header) -> tuple[list[Box], bool]:
-    """All boxes, and whether some may be missing because the file is cut. Raises FormatError on damage."""
+def read_boxes(data: bytes | Source, header: Header) -> tuple[list[Box], int]:
+    """All boxes, and where the last one or the last layer ends. Raises FormatError if one in front is damaged."""
     source, end = as_source(data), header.span(len(header.layers) - 1)[1]
     front = boxes.read_front(source, header.size, header.boxes) if source.size >= header.span(0)[0] else []
-    back, cut = boxes.read_back(source, end)
-    return front + back, cut
+    back, end = boxes.read_back(source, end)
+    return front + back, end
 
 
 def _check(header: Header, full: tuple[int, int]) -> None:

@@ -7,12 +7,12 @@ Effort 1 rounds what the analysis yields, and is the fastest. Above it each laye
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from compass.arguments import whole_number
 from compass.bitstream.container import CELL
 from compass.codec.latent import Latent
 from compass.codec.lattice import PROBES, Refiner
@@ -20,7 +20,7 @@ from compass.codec.layer import Layer, around, parts, to_planes
 from compass.entropy import quality as quality_scale
 from compass.entropy.hyperprior import HyperpriorModel
 from compass.entropy.latent import DecodedLatent, Floats
-from compass.errors import InputError, ModelError
+from compass.errors import ModelError
 from compass.model.transform_codec import MARGIN
 from compass.picture.pyramid import Target
 from compass.picture.window import Window
@@ -36,8 +36,7 @@ def steps(effort: int, share: float) -> int:
 
     Smaller layers are given more. Raises InputError on an effort outside 1 to 9.
     """
-    if isinstance(effort, bool) or not isinstance(effort, Integral) or not 1 <= effort <= MAX_EFFORT:
-        raise InputError(f"an effort is a whole number from 1 to {MAX_EFFORT}, not {effort!r}")
+    effort = whole_number(effort, f"an effort is a whole number from 1 to {MAX_EFFORT}", 1, MAX_EFFORT)
     own = _STEPS[effort - 1]
     return max(own, min(_AT_ONCE, round(own / share)))
 

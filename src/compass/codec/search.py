@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from functools import cache
 
+from compass.arguments import real_number
 from compass.bitstream.boxes import Box
 from compass.codec.encoder import LayerEncoder
 from compass.entropy import quality as quality_scale
@@ -55,9 +56,9 @@ def encode_to_psnr(encoder: LayerEncoder, target: float, front: Sequence[Box] = 
 
 def check_targets(size: int | None, fidelity: float | None) -> None:
     """Raises InputError if no image can be coded to so many bytes, or to so many dB."""
-    if size is not None and size < 1:
+    if size is not None and not 1 <= real_number(size, "a target size is a number of bytes") < math.inf:
         raise InputError(f"no file of {size} bytes is possible")
-    if fidelity is not None and not math.isfinite(fidelity):
+    if fidelity is not None and not math.isfinite(real_number(fidelity, "a target PSNR is a number of dB")):
         raise InputError(f"a PSNR of {fidelity} dB cannot be aimed at")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from compass.arguments import whole_number
 from compass.entropy.latent import Floats
 from compass.errors import InputError, ModelError
 from compass.model.graph import Signature, check_graph
@@ -45,9 +46,9 @@ class Network:
     def __init__(self, graph: bytes, name: str, threads: int) -> None:
         """name: for messages; threads: 0 for as many as there are processors.
 
-        Raises InputError on a negative number of threads.
+        Raises InputError if threads are no whole number, or a negative one.
         """
-        if threads < 0:
+        if whole_number(threads, "threads are a whole number") < 0:
             raise InputError(f"{threads} threads are impossible")
         self._graph, self.name, self._threads = graph, name, threads
 

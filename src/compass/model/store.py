@@ -90,6 +90,8 @@ def load(name: str | os.PathLike[str] | None = None, threads: int = 0) -> Model:
 
     A name means the model of the package that is called so before any other: it is the one to encode with.
     """
+    if not isinstance(name, str | os.PathLike | None):
+        raise ModelError(f"a model is named by a text or a path, not by {name!r}")
     text = DEFAULT if name is None else os.fspath(name)
     packaged = _PACKAGE / (text + SUFFIX)
     if os.sep not in text and packaged.is_file():

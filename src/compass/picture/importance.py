@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
+from compass import arguments
+from compass.arguments import real_number
 from compass.errors import InputError
 from compass.picture.pyramid import Size
+from compass.picture.window import window_of
 
 DEFAULT_WEIGHT = 8.0  # of a region, against everything else
 _MAX_WEIGHT = 1000.0
@@ -28,8 +29,8 @@ def importance_of(roi: Region, size: Size, weight: float) -> Image.Image:
     black the factor falls geometrically, and what is transparent is outside.
     Raises InputError if it does not fit the image, if it is empty, or if the weight is not from 1 to 1000.
     """
-    if isinstance(weight, bool) or not isinstance(weight, Real) or not 1 <= weight <= _MAX_WEIGHT:
-        raise InputError(f"a region has 1 to {_MAX_WEIGHT:g} times the weight of the rest, not {weight!r}")
+    rule = f"a region has 1 to {_MAX_WEIGHT:g} times the weight of the rest"
+    weight = real_number(weight, rule, lambda value: 1 <= value <= _MAX_WEIGHT)
     mask = _mask(roi, size)
     if mask.size != size:
         raise InputError(f"the mask of the region is {mask.width}x{mask.height}, the image is {size[0]}x{size[1]}")
@@ -67,16 +68,8 @@ def _from_array(mask: NDArray[Any]) -> Image.Image:
 
 
 def _filled(box: Any, size: Size) -> Image.Image:
-    try:
-        left, upper, right, lower = map(operator.index, box)
-    except (TypeError, ValueError):
-        said = repr(box) if len(repr(box)) < 80 else type(box).__name__
-        raise InputError(f"a region is four whole numbers (left, upper, right, lower) or a mask, not {said}") from None
-    if not (0 <= left < right <= size[0] and 0 <= upper < lower <= size[1]):
-        raise InputError(
-            f"the region from {left},{upper} to {right},{lower} (left, upper to right, lower) is empty or not in an"
-            f" image of {size[0]}x{size[1]}"
-        )
+    region = arguments.box(box, "a region is four whole numbers (left, upper, right, lower) or a mask")
+    window = window_of(region, size, "the region", "an image")
     mask = Image.new("L", size)
-    mask.paste(255, (left, upper, right, lower))
+    mask.paste(255, window.box)
     return mask

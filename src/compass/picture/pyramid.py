@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from compass.arguments import whole_number
 from compass.errors import InputError
 from compass.picture.bands import Bands
 from compass.picture.window import Window
@@ -39,9 +40,22 @@ def sizes_from_scales(full: Size, scales: Sequence[float]) -> list[Size]:
     return check_sizes([(max(1, round(full[0] * s)), max(1, round(full[1] * s))) for s in scales], full)
 
 
-def complete_sizes(full: Size, sizes: Sequence[tuple[int, int | None]]) -> list[Size]:
+def pairs_of(sizes: Sequence[int | tuple[int, int | None]]) -> list[tuple[int, int | None]]:
+    """(width, height or None) of each, of a width alone too. Raises InputError on anything else."""
+    rule = "sizes are a sequence of widths, or of pairs of width and height"
+    pairs: list[tuple[int, int | None]] = []
+    try:
+        for size in sizes:
+            width, height = size if isinstance(size, Sequence | np.ndarray) else (size, None)
+            pairs.append((whole_number(width, rule), None if height is None else whole_number(height, rule)))
+    except (TypeError, ValueError):
+        raise InputError(f"{rule}, not {sizes!r}") from None
+    return pairs
+
+
+def complete_sizes(full: Size, sizes: Sequence[int | tuple[int, int | None]]) -> list[Size]:
     """Layer sizes with the missing heights filled in by the image's aspect ratio."""
-    return check_sizes([(w, height_by_aspect(w, full) if h is None else h) for w, h in sizes], full)
+    return check_sizes([(w, height_by_aspect(w, full) if h is None else h) for w, h in pairs_of(sizes)], full)
 
 
 def check_sizes(sizes: list[Size], full: Size) -> list[Size]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from compass.errors import InputError
+
 
 class Window(NamedTuple):
     """Rows `top` to `bottom` and columns `left` to `right`, without the last ones, of something larger."""
@@ -87,3 +89,17 @@ class Window(NamedTuple):
             for top in range(self.top, self.bottom, height)
             for left in range(self.left, self.right, width)
         ]
+
+
+def window_of(box: tuple[int, int, int, int], size: tuple[int, int], what: str, whole: str) -> Window:
+    """(left, upper, right, lower) as a window of something of size (width, height); what, whole: names for messages.
+
+    Raises InputError if it is empty or reaches beyond.
+    """
+    left, top, right, bottom = box
+    said = f"{what} from {left},{top} to {right},{bottom} (left, upper to right, lower)"
+    if left >= right or top >= bottom:
+        raise InputError(f"{said} is empty")
+    if left < 0 or top < 0 or right > size[0] or bottom > size[1]:
+        raise InputError(f"{said} reaches beyond {whole} of {size[0]}x{size[1]}")
+    return Window(top, left, bottom, right)
