@@ -18,6 +18,7 @@ DEFAULT = "fast"
 VARIABLE = "COMPASS_MODELS"
 SUFFIX = ".model"
 _PACKAGE = Path(__file__).parent / "weights"
+_CHECKOUT = Path(__file__).parents[3]
 _registered: list[Path] = []
 
 
@@ -54,6 +55,7 @@ def places() -> list[Place]:
         Place("user", platformdirs.user_data_path("compass-codec", appauthor=False) / "models"),
         Place("data packages", Path(sysconfig.get_path("data")) / "share" / "compass" / "models"),
         Place("package", _PACKAGE),
+        *([Place("repository", _CHECKOUT / "models" / "paper")] if (_CHECKOUT / "pyproject.toml").is_file() else []),
     ]
 
 
