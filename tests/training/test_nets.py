@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 
@@ -24,7 +25,7 @@ from compass.nets.paper import conv, paper_transforms
 from compass.nets.predictor import BicubicPredictor, SeparablePredictor, axis_tensors
 from compass.training.klt import recentre_for_residuals, start_from_klt
 from compass.training.run import build
-from compass.training.widen import widen
+from compass.training.widen import asleep, wake, widen
 
 
 def parameters(module: torch.nn.Module) -> int:
@@ -305,6 +306,38 @@ def test_a_wider_codec_begins_as_the_narrow_one(make):
     (after.image.square().mean() + 1e-6 * (after.bits_y + after.bits_z).mean()).backward()
     moved = [name for name, p in wide.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0]
     assert {name.partition(".")[0] for name in moved} >= {name for name, _ in wide.named_children()} - {"h_a"}
+
+
+@pytest.mark.parametrize("make", [lambda n, m: HyperpriorCodec(paper_transforms(n, m)), FactorizedCodec])
+def test_new_latents_say_what_the_narrow_codec_leaves_out(make):
+    torch.manual_seed(0)
+    images = F.interpolate(torch.rand(64, 3, 16, 16), scale_factor=4, mode="bilinear")
+    narrow, wide = make(6, 8), make(24, 32)
+    start_from_klt(narrow, images)
+    assert widen(wide, narrow.state_dict())
+    before = copy.deepcopy(wide.state_dict())
+    assert asleep(wide)
+    wake(wide, images)
+    assert not asleep(wide)
+    with torch.no_grad():
+        left, y = images - narrow.g_s(narrow.g_a(images)), wide.g_a(images)
+        assert torch.equal(y[:, :8], narrow.g_a(images))
+        error = (images - wide.g_s(y)).square().mean()
+        assert error < 0.5 * left.square().mean()
+        y[:, 8:] = 0.0
+        assert torch.allclose(wide.g_s(y), narrow.g_s(narrow.g_a(images)), atol=1e-5)  # the old path is as it was
+    wide.train()
+    quality = torch.full((8,), 5.0)
+    out = wide(images[:8], quality)
+    ((out.image - images[:8]).square().mean() + 1e-6 * out.bits_y.mean()).backward()
+    for layer, channels in ((wide.g_a[-1], slice(8, None)), (wide.g_a[0], slice(6, 18)), (wide.g_s[-1], slice(6, 18))):
+        assert layer.weight.grad[channels].abs().flatten(1).amax(dim=1).min() > 0
+    silent = make(24, 32)
+    silent.load_state_dict(before)
+    silent.train()
+    out = silent(images[:8], quality)
+    (out.image - images[:8]).square().mean().backward()
+    assert silent.g_a[-1].weight.grad[8:].abs().max() == 0.0  # why they are woken
 
 
 def test_what_cannot_be_widened():

@@ -20,7 +20,7 @@ _STRIDED_LAYERS = re.compile(r"g_[as]\.\d+\.(weight|bias)")  # of the paper's tr
 KLT_RATE_FACTOR = 0.2  # these start near a good place: at the full learning rate they leave it first
 
 _FEATURES = 0.5  # size of features between strided layers
-_MEAN = 0.5  # of an image; residuals have none
+IMAGE_MEAN = 0.5  # of an image; residuals have none
 
 
 def starts_as_klt(name: str) -> bool:
@@ -28,13 +28,13 @@ def starts_as_klt(name: str) -> bool:
     return name.startswith(KLT_LAYERS) or _STRIDED_LAYERS.fullmatch(name) is not None
 
 
-def start_from_klt(codec: nn.Module, samples: Tensor, mean: float = _MEAN) -> None:
+def start_from_klt(codec: nn.Module, samples: Tensor, mean: float = IMAGE_MEAN) -> None:
     """Sets g_a and g_s of a codec from sample images [B, 3, H, W], sides divisible by 16."""
     g_a, g_s = codec.g_a, codec.g_s
     if isinstance(g_a, nn.Sequential) and isinstance(g_s, nn.Sequential):
         _start_strided(g_a, g_s, samples - mean, mean)
         if isinstance(codec, HyperpriorCodec) and not codec.log_scale:
-            _start_scales(codec, samples[:256])
+            start_scales(codec, samples[:256])
         return
     if not isinstance(g_a, Analysis) or not isinstance(g_s, Synthesis):
         raise TypeError("only the transforms of `fast` and of the paper start from a KLT")
@@ -44,14 +44,14 @@ def start_from_klt(codec: nn.Module, samples: Tensor, mean: float = _MEAN) -> No
     channels, latent = g_a.enter.out_channels, g_a.leave.out_channels
     with torch.no_grad():
         blocks = F.pixel_unshuffle(samples - mean, 8)
-        first = _principal_axes(blocks, channels)  # [channels, 192]
+        first = principal_axes(blocks, channels)  # [channels, 192]
         g_a.enter.weight.copy_(first[:, :, None, None])
         g_a.enter.bias.copy_(-mean * first.sum(dim=1))  # type: ignore[union-attr]
         leave.weight.copy_(first.T[:, :, None, None])
         leave.bias.fill_(mean)  # type: ignore[union-attr]
 
         features = F.conv2d(blocks, first[:, :, None, None])
-        second = _principal_axes(F.pixel_unshuffle(features, 2), latent)  # [latent, channels * 4], order c, dy, dx
+        second = principal_axes(F.pixel_unshuffle(features, 2), latent)  # [latent, channels * 4], order c, dy, dx
         g_a.leave.weight.copy_(second.reshape(latent, channels, 2, 2))
         g_a.leave.bias.zero_()  # type: ignore[union-attr]
         enter.weight.copy_(second.T[:, :, None, None])
@@ -72,7 +72,7 @@ def _start_strided(g_a: nn.Sequential, g_s: nn.Sequential, features: Tensor, mea
         for i, (down, up) in enumerate(zip(downs, ups, strict=True)):
             seen = features.shape[1]
             blocks = F.pixel_unshuffle(features, 2)
-            axes = _principal_axes(blocks, min(4 * seen, down.out_channels))
+            axes = principal_axes(blocks, min(4 * seen, down.out_channels))
             features = F.conv2d(blocks, axes[:, :, None, None])
             count = len(axes)
             kernel = axes.reshape(count, seen, 2, 2)
@@ -88,15 +88,17 @@ def _start_strided(g_a: nn.Sequential, g_s: nn.Sequential, features: Tensor, mea
         ups[0].bias.fill_(mean)  # type: ignore[union-attr]
 
 
-def _start_scales(codec: HyperpriorCodec, samples: Tensor) -> None:
-    """Lets the hyper-synthesis begin with each channel's spread at the middle quality.
+def start_scales(codec: HyperpriorCodec, samples: Tensor, first: int = 0) -> None:
+    """Lets the hyper-synthesis begin with each channel's spread at the middle quality; `first`: the first of them.
 
     Beside scales that start near zero, latents of a block transform would cost so many bits that no gradient is left.
     """
     last = codec.h_s[-1]  # type: ignore[index]
     with torch.no_grad():
         spread = codec.g_a(samples).square().mean(dim=(0, 2, 3)).sqrt()
-        last.bias[: codec.latent_channels] = spread if codec.gain is None else spread * codec.gain.log_gain[3].exp()
+        if codec.gain is not None:
+            spread *= codec.gain.log_gain[3].exp()
+        last.bias[first : codec.latent_channels] = spread[first:]
 
 
 def recentre_for_residuals(codec: nn.Module) -> None:
@@ -112,11 +114,11 @@ def recentre_for_residuals(codec: nn.Module) -> None:
     assert enter.bias is not None
     assert leave.bias is not None
     with torch.no_grad():
-        enter.bias += _MEAN * enter.weight.sum(dim=(1, 2, 3))
-        leave.bias -= _MEAN
+        enter.bias += IMAGE_MEAN * enter.weight.sum(dim=(1, 2, 3))
+        leave.bias -= IMAGE_MEAN
 
 
-def _principal_axes(x: Tensor, count: int) -> Tensor:
+def principal_axes(x: Tensor, count: int) -> Tensor:
     """The `count` leading eigenvectors of the channel covariance of x [B, C, h, w], as rows [count, C]."""
     flat = x.permute(1, 0, 2, 3).reshape(x.shape[1], -1).double()
     _, vectors = torch.linalg.eigh(flat @ flat.T / flat.shape[1])

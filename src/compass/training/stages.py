@@ -18,6 +18,7 @@ from compass.nets.predictor import BicubicPredictor
 from compass.training.data import Crops
 from compass.training.klt import KLT_LAYERS, KLT_RATE_FACTOR, start_from_klt, starts_as_klt
 from compass.training.rng import StepRNG
+from compass.training.widen import asleep, wake
 
 Metrics = dict[str, float]
 Figures = dict[str, Tensor]  # of one step, still on the device
@@ -137,6 +138,8 @@ class BaseStage(Stage):
     def warm_start(self, crops: Crops, rng: StepRNG) -> None:
         if self.klt:
             start_from_klt(self.trained, self.klt_samples(crops, rng))
+        elif asleep(self.trained):
+            wake(self.trained, self.klt_samples(crops, rng))
 
     def compile_parts(self) -> None:
         self.trained.compile()

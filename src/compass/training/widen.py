@@ -2,6 +2,10 @@
 
 What the narrow codec knew stays where it was, and hears nothing of the new channels at first. These hear of it through
 random kernels; where they would be coded they begin at zero, with the density of the narrow codec's last channel.
+
+There they would stay: a decoder that does not use a latent gives it no reason to say anything, and one that says
+nothing is not worth using. `wake` lets new latents of a base codec begin as a block transform codec of their own, for
+what the narrow codec leaves out.
 """
 
 from __future__ import annotations
@@ -11,9 +15,14 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from compass.nets.gdn import GDN
+from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.training.klt import IMAGE_MEAN, principal_axes, start_scales
 
+_QUALITY = 4.0  # at which new latents are made for what is left out
+_LINEAR = 2.0**-10  # of GDN, so little that new features pass as they are
 _CODED = re.compile(r"(g_a|h_a|h_s)\.\d+")  # the last of these make what is coded, or how
 
 
@@ -63,3 +72,89 @@ def _place(new: Tensor, old: Tensor, axis: int, has_inputs: bool, silent: bool, 
         outputs.fill_(unheard)
         outputs = outputs.narrow(1 - axis, 0, old.shape[1 - axis])
     outputs.copy_(old)
+
+
+def asleep(codec: nn.Module) -> bool:
+    """Whether there are latents that `widen` has left silent."""
+    if not isinstance(codec.g_a, nn.Sequential):
+        return False
+    last = codec.g_a[-1]
+    assert isinstance(last, nn.Conv2d)
+    return not bool(last.weight.flatten(1).any(dim=1).all())
+
+
+def wake(codec: nn.Module, samples: Tensor) -> None:
+    """Gives latents that `widen` has left silent something to say.
+
+    samples: images [B, 3, H, W], sides divisible by 16. Beside the narrow codec the new features carry the principal
+    axes of what it leaves out, 2x2 positions a layer, and the new latents are the linear function of the image that
+    predicts it best (reduced-rank regression: Izenman, Journal of Multivariate Analysis 1975).
+    """
+    layers = [*codec.g_a, *codec.g_s]  # type: ignore[misc]
+    downs = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    ups = [layer for layer in layers if isinstance(layer, nn.ConvTranspose2d)][::-1]
+    old = int(downs[-1].weight.flatten(1).any(dim=1).sum())  # latents
+    first = int(ups[0].weight.flatten(1).any(dim=1).sum())  # feature that no pixel hears of
+    with torch.no_grad():
+        seen, left = samples - IMAGE_MEAN, samples - _coded(codec, samples)
+        begin = 0
+        for down, up in zip(downs[:-1], ups[:-1], strict=True):
+            blocks = F.pixel_unshuffle(left, 2)
+            axes = principal_axes(blocks, min(blocks.shape[1], down.out_channels - first))
+            _connect(down, up, (begin, first), axes, axes.T)
+            seen, left = _positions(seen, axes), _positions(left, axes)
+            begin = first
+        downs[0].bias[first:] -= IMAGE_MEAN * downs[0].weight[first:].sum(dim=(1, 2, 3))  # type: ignore[index]
+        seen, left = F.pixel_unshuffle(seen, 2), F.pixel_unshuffle(left, 2)
+        encoder, decoder = _best_linear(seen, left, downs[-1].out_channels - old)
+        _connect(downs[-1], ups[-1], (first, old), encoder, decoder)
+        for layer in layers:
+            if isinstance(layer, GDN):
+                layer.gamma[first:, first:] = _LINEAR**0.5 * torch.eye(len(layer.beta) - first)
+        if isinstance(codec, HyperpriorCodec) and not codec.log_scale:
+            start_scales(codec, samples[:256], old)
+
+
+def _coded(codec: nn.Module, images: Tensor) -> Tensor:
+    """What the codec makes of images at the quality that new latents are made for."""
+    training = codec.training
+    codec.eval()
+    variable = codec.gain is not None
+    made = [codec(x, x.new_full((len(x),), _QUALITY) if variable else None).image for x in torch.split(images, 16)]
+    codec.train(training)
+    return torch.cat(made)
+
+
+def _positions(x: Tensor, axes: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B, axes, H / 2, W / 2]: 2x2 positions on these axes [axes, 4 C]."""
+    return F.conv2d(F.pixel_unshuffle(x, 2), axes[:, :, None, None])
+
+
+def _connect(down: nn.Conv2d, up: nn.ConvTranspose2d, begin: tuple[int, int], encoder: Tensor, decoder: Tensor) -> None:
+    """A linear path through two layers that mirror each other, between channels `begin` below and above.
+
+    encoder [k, 4 C], decoder [4 C, k]: of 2x2 positions of the C channels below.
+    """
+    below, above = begin
+    count, channels = len(encoder), encoder.shape[1] // 4
+    down.weight[above : above + count] = 0.0
+    down.weight[above : above + count, below : below + channels, 2:4, 2:4] = encoder.reshape(count, channels, 2, 2)
+    down.bias[above : above + count] = 0.0  # type: ignore[index]
+    if below:  # else these are the image, which the narrow codec makes
+        up.weight[:, below : below + channels] = 0.0
+        up.bias[below : below + channels] = 0.0  # type: ignore[index]
+    up.weight[above:] = 0.0
+    up.weight[above : above + count, below : below + channels, 2:4, 2:4] = decoder.T.reshape(count, channels, 2, 2)
+
+
+def _best_linear(x: Tensor, y: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """(encoder [rank, X], decoder [Y, rank]) of the least squared error of decoder @ encoder @ x against y.
+
+    x [B, X, h, w], y [B, Y, h, w]. The decoder is orthonormal: errors of the code are errors of y.
+    """
+    a, b = (t.transpose(0, 1).flatten(1).double() for t in (x, y))
+    power = a @ a.T
+    power += 1e-6 * power.trace() / len(power) * torch.eye(len(power), device=power.device)
+    regression = torch.linalg.solve(power, a @ b.T).T
+    axes = torch.linalg.svd(regression @ torch.linalg.cholesky(power), full_matrices=False).U[:, :rank]
+    return (axes.T @ regression).float(), axes.float()
