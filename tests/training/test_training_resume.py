@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from compass.errors import InputError
+from compass.nets.factorized_codec import FactorizedCodec
 from compass.training.device import open_device
 from compass.training.export import export_model
 from compass.training.graphs import predictor_graph
@@ -138,6 +139,18 @@ def test_a_part_starts_from_that_of_a_narrower_profile(tmp_path):
     for start in (f"base=narrow:{tmp_path / 'small.pt'}", f"predictor=narrow:{tmp_path / 'small.pt'}"):
         with pytest.raises(InputError, match="another profile"):
             load_parts(build("fast"), [start])
+
+
+def test_the_base_wakes_what_a_narrower_one_knows_nothing_of(crops_folder, tmp_path):
+    narrow = FactorizedCodec(6, 8)
+    torch.save({f"base.{name}": value for name, value in narrow.state_dict().items()}, tmp_path / "narrow.pt")
+    schedule = Schedule(steps=1, minutes=None, rate=1e-12)
+    changes = {"profile": "tiny-factorized", "starts": [f"base=narrow:{tmp_path / 'narrow.pt'}"], "schedule": schedule}
+    train(make_run("base", crops_folder, tmp_path / "run", 1, **changes))
+    made = torch.load(tmp_path / "run" / "weights.pt", weights_only=True)
+    last = made["base.g_a.6.weight"]
+    assert torch.allclose(last[:8, :6], narrow.g_a[6].weight, atol=1e-6)
+    assert last[8:].abs().flatten(1).amax(dim=1).min() > 1e-3
 
 
 def test_parts_start_from_other_runs(crops_folder, tmp_path):
