@@ -16,7 +16,8 @@ HALVES := 0,0.5,1,1.5,2,2.5,3,3.5,4,4.5,5,5.5,6
 CROPS := 05 24
 # Measured once, their programs being installed: make results leaves them as they are.
 PEERS := $(filter-out %/compass.json %/single-compass.json,$(wildcard results/kodak/*.json))
-# In place of Urban100 and CLIC 2021, which are not at hand: a folder of other pictures.
+# The folder Urban100, or nothing; and in place of CLIC 2021, which is not at hand, one of other pictures.
+URBAN100 ?=
 STAND_IN ?= valid
 
 .PHONY: demo test test-fast check-lowest check-machines lint types check release web web-test web-demo web-results bench effort shvc paper-small results clean
@@ -137,18 +138,27 @@ paper-small: $(DEV)/ready
 	$(GRID)/padded.json --model models/paper/paper-small.model --padded
 	$(GRID)/factorized.json --model models/paper/factorized-small.model
 	for peer in $(MEI); do $(GRID)/$${peer%%=*}.json --mei $$peer || exit 1; done
-	for codec in compass single-compass simulcast-compass; do \
-	  $(DEV)/bin/compass evaluate $(STAND_IN) --codec $$codec --model models/paper/paper-small.model --qualities 1,2,3,4 --truncate \
-	    --processes 2 --force --out $(SMALL)/stand-in-$$codec.json || exit 1; done
-	for peer in $(MEI); do $(DEV)/bin/python -m paper mei $${peer#*=} $(STAND_IN) --profile $${peer%%=*} \
-	  --out $(SMALL)/stand-in-$${peer%%=*}.json || exit 1; done
+	$(call three_codecs,$(STAND_IN),$(SMALL)/stand-in-,--model models/paper/paper-small.model)
+	$(call mei_codecs,$(STAND_IN),$(SMALL)/stand-in-)
+	$(if $(URBAN100),$(call three_codecs,$(URBAN100),$(SMALL)/urban100-,--model models/paper/paper-small.model))
+	$(if $(URBAN100),$(call mei_codecs,$(URBAN100),$(SMALL)/urban100-))
 	$(DEV)/bin/compass evaluate $(KODAK) --codec compass --model models/paper/paper-small-liif.model --qualities 1,2,3,4 --truncate \
 	  --processes 2 --force --out $(SMALL)/liif.json
-	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/padded.json $(SMALL)/factorized.json $(SMALL)/mei*.json $(SMALL)/stand-in-*.json results/kodak/shvc-*.json \
+	$(DEV)/bin/python -m paper report $(SMALL)/grid.json $(SMALL)/padded.json $(SMALL)/factorized.json $(SMALL)/mei*.json $(SMALL)/stand-in-*.json $$(ls $(SMALL)/urban100-*.json 2> /dev/null) results/kodak/shvc-*.json \
 	  results/recorded/shvc*.json --liif $(SMALL)/liif.json $(patsubst %,--card %,$(wildcard models/*.json)) --model models/paper/paper-small.model \
 	  --layers-of $(KODAK)/kodim07.png --layers-of $(KODAK)/kodim20.png $(SMALL_CROPS:%=--crops-of $(KODAK)/kodim%.png) \
 	  $(MEI:%=--mei %) --against simulcast-compass,mei-original,mei-enhanced$(if $(SHM),$(COMMA)shvc --programs $(SHM)) \
 	  --stand-in $(notdir $(STAND_IN)) --mean-scale-base --out $(SMALL) --force
+
+# $(call three_codecs,IMAGES,PREFIX OF RESULTS,OPTIONS): layers, each size alone, and one file per size.
+define three_codecs
+for codec in compass single-compass simulcast-compass; do \
+  $(DEV)/bin/compass evaluate $(1) --codec $$codec $(3) --qualities 1,2,3,4 --truncate --processes 2 --force --out $(2)$$codec.json || exit 1; done
+endef
+
+define mei_codecs
+for peer in $(MEI); do $(DEV)/bin/python -m paper mei $${peer#*=} $(1) --profile $${peer%%=*} --out $(2)$${peer%%=*}.json || exit 1; done
+endef
 
 # Everything in results/ that is measured with the shipped model; KODAK is the folder of the 24 pictures, STAND_IN one
 # of any others.
@@ -169,11 +179,10 @@ results: $(DEV)/ready
 	$(DEV)/bin/python benchmarks/product/montage.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/product/robustness.py examples/kodim23.png
 	$(DEV)/bin/python benchmarks/product/report.py
-	for codec in compass single-compass simulcast-compass; do \
-	  $(DEV)/bin/compass evaluate $(STAND_IN) --codec $$codec --qualities 1,2,3,4 --truncate --force --processes 2 \
-	    --out results/stand-in/$$codec.json || exit 1; done
+	$(call three_codecs,$(STAND_IN),results/stand-in/)
+	$(if $(URBAN100),$(call three_codecs,$(URBAN100),results/urban100/))
 	$(DEV)/bin/python -m paper report results/grid.json results/grid-padded.json results/recorded/*.json results/anchors/published.json $(PEERS) \
-	  results/stand-in/*.json --stand-in $(notdir $(STAND_IN)) --force --layers-of $(KODAK)/kodim07.png $(CROPS:%=--crops-of $(KODAK)/kodim%.png)
+	  results/stand-in/*.json $$(ls results/urban100/*.json 2> /dev/null) --stand-in $(notdir $(STAND_IN)) --force --layers-of $(KODAK)/kodim07.png $(CROPS:%=--crops-of $(KODAK)/kodim%.png)
 
 $(RUN)/ready: pyproject.toml constraints.txt $(shell find src -name '*.py' -o -name '*.model')
 	$(call make_venv,$(RUN))

@@ -15,16 +15,16 @@ def whole_number(value: Any, rule: str, least: int | None = None, most: int | No
     try:
         number = operator.index(value)
     except TypeError:
-        raise _broken(rule, value) from None
+        raise broken(rule, value) from None
     if isinstance(value, bool) or (least is not None and number < least) or (most is not None and number > most):
-        raise _broken(rule, value)
+        raise broken(rule, value)
     return number
 
 
 def real_number(value: Any, rule: str, accepted: Callable[[float], bool] = lambda _: True) -> float:
     """The value as a float. Raises InputError, with the rule, if it is no number or not accepted."""
     if isinstance(value, bool) or not isinstance(value, Real) or not accepted(float(value)):
-        raise _broken(rule, value)
+        raise broken(rule, value)
     return float(value)
 
 
@@ -33,10 +33,11 @@ def box(value: Any, rule: str) -> tuple[int, int, int, int]:
     try:
         left, upper, right, lower = map(operator.index, value)
     except (TypeError, ValueError):
-        raise _broken(rule, value) from None
+        raise broken(rule, value) from None
     return left, upper, right, lower
 
 
-def _broken(rule: str, value: Any) -> InputError:
+def broken(rule: str, value: Any) -> InputError:
+    """The error of a value that a rule does not allow."""
     said = repr(value)
     return InputError(f"{rule}, not {said if len(said) < 80 and said.isprintable() else type(value).__name__}")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from compass.arguments import whole_number
+from compass.arguments import broken, whole_number
 from compass.errors import InputError
 from compass.picture.bands import Bands
 from compass.picture.window import Window
@@ -49,7 +49,7 @@ def pairs_of(sizes: Sequence[int | tuple[int, int | None]]) -> list[tuple[int, i
             width, height = size if isinstance(size, Sequence | np.ndarray) else (size, None)
             pairs.append((whole_number(width, rule), None if height is None else whole_number(height, rule)))
     except (TypeError, ValueError):
-        raise InputError(f"{rule}, not {sizes!r}") from None
+        raise broken(rule, sizes) from None
     return pairs
 
 
