@@ -156,6 +156,7 @@ for codec in compass single-compass simulcast-compass; do \
   $(DEV)/bin/compass evaluate $(1) --codec $$codec $(3) --qualities 1,2,3,4 --truncate --processes 2 --force --out $(2)$$codec.json || exit 1; done
 endef
 
+# $(call mei_codecs,IMAGES,PREFIX OF RESULTS): both codecs of Mei et al.
 define mei_codecs
 for peer in $(MEI); do $(DEV)/bin/python -m paper mei $${peer#*=} $(1) --profile $${peer%%=*} --out $(2)$${peer%%=*}.json || exit 1; done
 endef

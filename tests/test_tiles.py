@@ -105,9 +105,15 @@ def test_damage_in_one_tile_leaves_the_others(large, tiny_model):
         compass.extract(bytes(damaged), 2)
 
 
-@pytest.mark.parametrize("box", [(0, 0, 0, 1), (-1, 0, 5, 5), (0, 0, 5, 301), (6, 0, 5, 5)])
-def test_boxes_that_are_no_part_of_a_layer(box, large, tiny_model):
-    with pytest.raises(InputError, match=r"is empty|reaches beyond a layer of 1100x300"):
+BEYOND = "reaches beyond a layer of 1100x300"
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [((0, 0, 0, 1), "is empty"), ((-1, 0, 5, 5), BEYOND), ((0, 0, 5, 301), BEYOND), ((6, 0, 5, 5), "is empty")],
+)
+def test_boxes_that_are_no_part_of_a_layer(box, message, large, tiny_model):
+    with pytest.raises(InputError, match=message):
         compass.open(large[0], model=tiny_model.path).decode(box=box)
     with pytest.raises(InputError, match="neither with a box nor with a layer"):
         compass.open(large[0], model=tiny_model.path).decode(width=5, box=(0, 0, 1, 1))

@@ -90,6 +90,12 @@ class LayeredFile:
         """How many layers there are to their last byte."""
         return sum(self.header.span(k)[1] <= self._source.size for k in range(len(self.sizes)))
 
+    @property
+    def _end_of_layers(self) -> int:
+        """The byte after the last whole layer; that after the header if there is none."""
+        whole = self.whole_layers
+        return self.header.span(whole - 1)[1] if whole else self.header.size
+
     def fitting_layer(self, width: float, height: float = 1) -> int | None:
         """The smallest layer of at least this size, None if there is none."""
         return next((k for k, (w, h) in enumerate(self.sizes) if w >= width and h >= height), None)
@@ -153,7 +159,7 @@ class LayeredFile:
             return layer  # reading it says what is missing
         if whole == 0:
             raise FormatError("the file ends before its first layer does")
-        if whole < count and self._source.size > self.header.span(whole - 1)[1]:
+        if whole < count and self._source.size > self._end_of_layers:
             text = f"the file is cut within layer {whole}: layer {whole - 1} is the last whole one"
             warn(text, CutFileWarning)
         return whole - 1
@@ -237,10 +243,9 @@ class LayeredFile:
                 }
             )
         front = [{"type": boxes.name_of(box.kind), "length": box.length, "place": "front"} for box in self.header.boxes]
-        whole = self.whole_layers
         after: list[boxes.Box] = []
-        end = self.header.span(whole - 1)[1] if whole else self.header.size
-        if whole == len(rows):
+        end = self._end_of_layers
+        if rows[-1]["complete"]:
             after, end = boxes.read_back(self._source, end)
         back = [{"type": boxes.name_of(box.kind), "length": len(box.content), "place": "back"} for box in after]
         model = store.find_hash(self.header.model_hash)
@@ -252,7 +257,7 @@ class LayeredFile:
             "mode": self.mode,
             "layers": rows,
             "boxes": front + back,
-            "cut": whole == 0 or end < self._source.size,
+            "cut": not rows[0]["complete"] or end < self._source.size,
             "left_over": self._source.size - end,
         }
 

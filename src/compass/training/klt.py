@@ -65,11 +65,10 @@ def _start_strided(g_a: nn.Sequential, g_s: nn.Sequential, features: Tensor, mea
     than there are axes keeps its random kernels for the others, and the next does not see them yet. Features are so
     small that GDN starts close to the identity.
     """
-    downs = [layer for layer in g_a if isinstance(layer, nn.Conv2d)]
-    ups = [layer for layer in g_s if isinstance(layer, nn.ConvTranspose2d)][::-1]
-    last = len(downs) - 1
+    pairs = strided_pairs(g_a, g_s)
+    last = len(pairs) - 1
     with torch.no_grad():
-        for i, (down, up) in enumerate(zip(downs, ups, strict=True)):
+        for i, (down, up) in enumerate(pairs):
             seen = features.shape[1]
             blocks = F.pixel_unshuffle(features, 2)
             axes = principal_axes(blocks, min(4 * seen, down.out_channels))
@@ -84,8 +83,16 @@ def _start_strided(g_a: nn.Sequential, g_s: nn.Sequential, features: Tensor, mea
             up.weight[:, :seen] = 0.0
             up.weight[first : first + count, :seen, 2:4, 2:4] = kernel / small
             up.bias[:seen] = 0.0  # type: ignore[index]
-        downs[0].bias[:] -= mean * downs[0].weight.sum(dim=(1, 2, 3))  # type: ignore[index]
-        ups[0].bias.fill_(mean)  # type: ignore[union-attr]
+        enter, leave = pairs[0]
+        enter.bias[:] -= mean * enter.weight.sum(dim=(1, 2, 3))  # type: ignore[index]
+        leave.bias.fill_(mean)  # type: ignore[union-attr]
+
+
+def strided_pairs(g_a: nn.Sequential, g_s: nn.Sequential) -> list[tuple[nn.Conv2d, nn.ConvTranspose2d]]:
+    """The layers of the paper's transforms that mirror each other, from the image to the latent."""
+    downs = [layer for layer in g_a if isinstance(layer, nn.Conv2d)]
+    ups = [layer for layer in g_s if isinstance(layer, nn.ConvTranspose2d)]
+    return list(zip(downs, reversed(ups), strict=True))
 
 
 def start_scales(codec: HyperpriorCodec, samples: Tensor, first: int = 0) -> None:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from compass.nets.gdn import GDN
 from compass.nets.hyperprior_codec import HyperpriorCodec
-from compass.training.klt import IMAGE_MEAN, principal_axes, start_scales
+from compass.training.klt import IMAGE_MEAN, principal_axes, start_scales, strided_pairs
 
 _QUALITY = 4.0  # at which new latents are made for what is left out
 _LINEAR = 2.0**-10  # of GDN, so little that new features pass as they are
@@ -90,25 +90,25 @@ def wake(codec: nn.Module, samples: Tensor) -> None:
     axes of what it leaves out, 2x2 positions a layer, and the new latents are the linear function of the image that
     predicts it best (reduced-rank regression: Izenman, Journal of Multivariate Analysis 1975).
     """
-    layers = [*codec.g_a, *codec.g_s]  # type: ignore[misc]
-    downs = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
-    ups = [layer for layer in layers if isinstance(layer, nn.ConvTranspose2d)][::-1]
-    old = int(downs[-1].weight.flatten(1).any(dim=1).sum())  # latents
-    first = int(ups[0].weight.flatten(1).any(dim=1).sum())  # feature that no pixel hears of
+    assert isinstance(codec.g_a, nn.Sequential)
+    assert isinstance(codec.g_s, nn.Sequential)
+    *pairs, (last, enter) = strided_pairs(codec.g_a, codec.g_s)
+    old = int(last.weight.flatten(1).any(dim=1).sum())  # latents
+    image_down, image_up = pairs[0]
+    first = int(image_up.weight.flatten(1).any(dim=1).sum())  # feature that no pixel hears of
     with torch.no_grad():
         seen, left = samples - IMAGE_MEAN, samples - _coded(codec, samples)
         begin = 0
-        for down, up in zip(downs[:-1], ups[:-1], strict=True):
-            blocks = F.pixel_unshuffle(left, 2)
-            axes = principal_axes(blocks, min(blocks.shape[1], down.out_channels - first))
-            _connect(down, up, (begin, first), axes, axes.T)
-            seen, left = _positions(seen, axes), _positions(left, axes)
-            begin = first
-        downs[0].bias[first:] -= IMAGE_MEAN * downs[0].weight[first:].sum(dim=(1, 2, 3))  # type: ignore[index]
         seen, left = F.pixel_unshuffle(seen, 2), F.pixel_unshuffle(left, 2)
-        encoder, decoder = _best_linear(seen, left, downs[-1].out_channels - old)
-        _connect(downs[-1], ups[-1], (first, old), encoder, decoder)
-        for layer in layers:
+        for down, up in pairs:
+            axes = principal_axes(left, min(left.shape[1], down.out_channels - first))
+            _connect(down, up, (begin, first), axes, axes.T)
+            seen, left = [F.pixel_unshuffle(F.conv2d(x, axes[:, :, None, None]), 2) for x in (seen, left)]
+            begin = first
+        image_down.bias[first:] -= IMAGE_MEAN * image_down.weight[first:].sum(dim=(1, 2, 3))  # type: ignore[index]
+        encoder, decoder = _best_linear(seen, left, last.out_channels - old)
+        _connect(last, enter, (first, old), encoder, decoder)
+        for layer in (*codec.g_a, *codec.g_s):
             if isinstance(layer, GDN):
                 layer.gamma[first:, first:] = _LINEAR**0.5 * torch.eye(len(layer.beta) - first)
         if isinstance(codec, HyperpriorCodec) and not codec.log_scale:
@@ -123,11 +123,6 @@ def _coded(codec: nn.Module, images: Tensor) -> Tensor:
     made = [codec(x, x.new_full((len(x),), _QUALITY) if variable else None).image for x in torch.split(images, 16)]
     codec.train(training)
     return torch.cat(made)
-
-
-def _positions(x: Tensor, axes: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B, axes, H / 2, W / 2]: 2x2 positions on these axes [axes, 4 C]."""
-    return F.conv2d(F.pixel_unshuffle(x, 2), axes[:, :, None, None])
 
 
 def _connect(down: nn.Conv2d, up: nn.ConvTranspose2d, begin: tuple[int, int], encoder: Tensor, decoder: Tensor) -> None:
