@@ -40,3 +40,13 @@ def round_ste(x: Tensor) -> Tensor:
 def add_noise(x: Tensor, step: Tensor | float = 1.0) -> Tensor:
     """x plus uniform noise in [-step / 2, step / 2): the differentiable stand-in for rounding in the rate term."""
     return x + (torch.rand_like(x) - 0.5) * step
+
+
+def rows_of(x: Tensor) -> Tensor:
+    """[B, C, H, W] -> [B H W, C]: no copy if channels are last."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def sum_of_rows(rows: Tensor) -> Tensor:
+    """[N, C] -> [C]: a matrix product, which in half precision is faster than a sum, and adds up in float32."""
+    return (rows.new_ones(1, len(rows)) @ rows)[0]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from compass.nets.functional import lower_bound, with_own_gradient
+from compass.nets.functional import lower_bound, rows_of, sum_of_rows, with_own_gradient
 
 _PEDESTAL = 2.0**-36
 
@@ -36,37 +36,33 @@ class GDN(nn.Module):
 
 
 class _Normalise(torch.autograd.Function):
-    """GDN for training: one matrix product over all positions, and a gradient in few passes over memory.
+    """GDN for training: matrix products over all positions, and few passes over memory between them.
 
-    Only the input and the factor that it is multiplied by are kept; the squares are computed again.
+    y = x f, where f is n^1/2 or n^-1/2 of the norm n; the gradient of n is +-1/2 of g x / f, or of g f y f.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gamma: Tensor, beta: Tensor, inverse: bool) -> Tensor:
-        rows = _rows(x)
-        norm = torch.addmm(beta.to(x.dtype), rows * rows, gamma.to(x.dtype).T)
+        rows = rows_of(x)
+        squares = rows * rows
+        norm = torch.addmm(beta.to(x.dtype), squares, gamma.to(x.dtype).T)
         factor = norm.sqrt_() if inverse else norm.rsqrt_()
-        ctx.save_for_backward(rows, factor, gamma)
+        y = rows * factor
+        ctx.save_for_backward(rows, squares, factor, gamma, rows if inverse else y)
         ctx.inverse = inverse
-        return _image(rows * factor, x.shape)
+        return _image(y, x.shape)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        rows, factor, gamma = ctx.saved_tensors
-        grad = _rows(grads[0])
-        of_norm = grad * rows  # times d factor / d norm, which is 1 / (2 factor) or -factor^3 / 2
-        if ctx.inverse:
-            of_norm.div_(factor).mul_(0.5)
-        else:
-            of_norm.mul_(factor).mul_(factor).mul_(factor).mul_(-0.5)
-        of_gamma, of_beta = of_norm.T @ (rows * rows), of_norm.sum(0)
-        of_rows = (of_norm @ gamma.to(of_norm.dtype)).mul_(rows).mul_(2.0).addcmul_(grad, factor)
+        rows, squares, factor, gamma, other = ctx.saved_tensors
+        grad = rows_of(grads[0])
+        direct = grad * factor
+        of_norm = (grad * other).div_(factor) if ctx.inverse else (direct * other).mul_(factor)
+        half = 0.5 if ctx.inverse else -0.5  # what is left out of the gradient of the norm
+        of_gamma, of_beta = half * (of_norm.T @ squares), half * sum_of_rows(of_norm)
+        of_squares = of_norm @ (2 * half * gamma).to(of_norm.dtype)
+        of_rows = direct.addcmul_(of_squares, rows)
         return _image(of_rows, grads[0].shape), of_gamma.to(gamma.dtype), of_beta.to(gamma.dtype), None
-
-
-def _rows(x: Tensor) -> Tensor:
-    """[B, C, H, W] -> [B H W, C]: no copy if channels are last."""
-    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
 def _image(rows: Tensor, shape: torch.Size) -> Tensor:

@@ -108,7 +108,8 @@ class HyperpriorCodec(nn.Module):
         """x [B, 3, H, W], images in [0, 1] or residuals in [-1, 1]; quality [B]; context as x, if `conditional`.
 
         In training mode the rate is that of noisy latents; the synthesis always sees rounded ones. Under autocast
-        the transforms may run in half precision; latents, rates and the hyper-synthesis stay in float32.
+        the transforms may run in half precision, and so may a hyper-synthesis that yields standard deviations (which
+        changes no rate by more than 1e-4); latents, rates and what yields table levels stay in float32.
         """
         seen = (context,) if self.conditional else ()
         coded = self.code(self.g_a(x, *seen).float(), quality)
@@ -126,8 +127,12 @@ class HyperpriorCodec(nn.Module):
 
     def entropy_parameters(self, y: Tensor, z_hat: Tensor, shift: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
         """Rounded y, scales and means [B, M, h, w], from the quantised hyper-latent and, with context, from y."""
-        with torch.autocast(z_hat.device.type, enabled=False):
-            scales, means = self.h_s(z_hat)[:, :, : y.shape[2], : y.shape[3]].chunk(2, dim=1)
+        device = z_hat.device.type
+        half = torch.is_autocast_enabled(device) and not self.log_scale
+        with torch.autocast(device, enabled=half):
+            parameters = self.h_s(z_hat)[:, :, : y.shape[2], : y.shape[3]]
+        with torch.autocast(device, enabled=False):
+            scales, means = parameters.float().chunk(2, dim=1)
             if not self.log_scale:
                 scales = lower_bound(scales, SCALE_MIN)
             else:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from compass.nets.nearest import at_nearest, products_at_nearest
 from compass.nets.predictor import AxisTensors
 
 _BLOCKS = 4
@@ -112,19 +113,18 @@ class LIFF(nn.Module):
 
     def forward(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """x [B, 3, h, w] in [0, 1] -> prediction [B, 3, H, W], not clipped."""
+        features = self.encoder(2.0 * x - 1.0)
         unfolded, hidden_width = self.first.in_features - 4, self.last.in_features
         filters = self.last.weight.reshape(unfolded, 3, hidden_width).permute(1, 2, 0).reshape(-1, unfolded)
         bias = self.last.bias.reshape(unfolded, 3).T
-        weight = torch.cat((self.first.weight[:, :unfolded], filters, bias))
-        made = at_neighbourhoods(self.encoder(2.0 * x - 1.0), weight)  # [B, h, w, 4 hidden + 3]
-        made = made.index_select(1, rows.nearest).index_select(2, columns.nearest)
-        content, q, offset = made[..., :hidden_width], made[..., hidden_width:-3], made[..., -3:]
-        hidden = content + (self.position(rows, columns) @ self.first.weight[:, unfolded:].T + self.first.bias)
+        # three convolutions, since libraries are slow where outputs are not a multiple of 16
+        content, q, offset = (at_neighbourhoods(features, w) for w in (self.first.weight[:, :unfolded], filters, bias))
+        place = self.position(rows, columns) @ self.first.weight[:, unfolded:].T + self.first.bias
+        hidden = at_nearest(content, rows.nearest, columns.nearest) + place
         for layer in self.middle:
             hidden = layer(F.relu(hidden))
-        hidden = F.relu(hidden)
-        q = q.reshape(*q.shape[:3], 3, hidden_width)
-        return ((hidden[..., None, :] * q).sum(dim=4) + offset).permute(0, 3, 1, 2)
+        prediction = products_at_nearest(F.relu(hidden), q, rows.nearest, columns.nearest)
+        return (prediction + at_nearest(offset, rows.nearest, columns.nearest)).permute(0, 3, 1, 2)
 
     def forward_direct(self, x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """Compute `forward` by the definition, one filter of 9F x 3 per pixel: slow, for tests and cost tables."""

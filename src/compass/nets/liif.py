@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compass.nets.liff import PAPER_WIDTHS, RDN, Widths, at_neighbourhoods, cell_size
+from compass.nets.nearest import at_nearest
 from compass.nets.predictor import AxisTensors
 
 
@@ -37,7 +38,7 @@ class LIIF(nn.Module):
                 h, w = row_index.shape[0], column_index.shape[0]
                 place = torch.stack((row_offset[:, None].expand(h, w), column_offset[None, :].expand(h, w)), dim=-1)
                 local = torch.cat((2.0 * place, cell.expand(h, w, 2)), dim=-1)
-                hidden = content.index_select(1, row_index).index_select(2, column_index)
+                hidden = at_nearest(content, row_index, column_index)
                 hidden = hidden + (local @ self.first.weight[:, unfolded:].T + self.first.bias)
                 for layer in (*self.middle, self.last):
                     hidden = layer(F.relu(hidden))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from compass.nets.functional import with_own_gradient
+from compass.nets.functional import rows_of, sum_of_rows, with_own_gradient
 from compass.nets.gdn import GDN
 from compass.nets.hyperprior_codec import Transforms
 
@@ -24,12 +26,43 @@ class _Conv(nn.Conv2d):
             return super().forward(x.float())
 
 
+class _Deconv(nn.ConvTranspose2d):
+    """Adds up the gradient of its bias itself, for which oneDNN (PyTorch 2.13) takes longer than for all the rest."""
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        assert self.bias is not None
+        if not with_own_gradient():
+            return super().forward(x, output_size)
+        device = x.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        operands = (t.to(dtype) for t in (x, self.weight, self.bias))
+        return _Deconvolve.apply(*operands, self.stride, self.padding, self.output_padding)  # type: ignore[no-untyped-call]
+
+
+class _Deconvolve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, *shape: Any) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.shape = shape  # stride, padding, output padding
+        return torch.conv_transpose2d(x, weight, bias, *shape)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        stride, padding, output_padding = ctx.shape
+        of_x, of_weight, _ = torch.ops.aten.convolution_backward(
+            grads[0], x, weight, None, stride, padding, [1, 1], True, output_padding, 1,
+            [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False],
+        )  # fmt: skip
+        return of_x, of_weight, sum_of_rows(rows_of(grads[0])), None, None, None
+
+
 def conv(a: int, b: int, kernel: int = 5, stride: int = 2) -> nn.Conv2d:
     return _Conv(a, b, kernel, stride, kernel // 2)
 
 
 def deconv(a: int, b: int, kernel: int = 5, stride: int = 2) -> nn.ConvTranspose2d:
-    return nn.ConvTranspose2d(a, b, kernel, stride, kernel // 2, output_padding=stride - 1)
+    return _Deconv(a, b, kernel, stride, kernel // 2, output_padding=stride - 1)
 
 
 def analysis(n: int, m: int) -> nn.Sequential:
