@@ -120,7 +120,7 @@ class LIFF(nn.Module):
         # three convolutions, since libraries are slow where outputs are not a multiple of 16
         content, q, offset = (at_neighbourhoods(features, w) for w in (self.first.weight[:, :unfolded], filters, bias))
         place = self.position(rows, columns) @ self.first.weight[:, unfolded:].T + self.first.bias
-        hidden = at_nearest(content, rows.nearest, columns.nearest) + place
+        hidden = at_nearest(content, rows.nearest, columns.nearest) + place.to(content.dtype)
         for layer in self.middle:
             hidden = layer(F.relu(hidden))
         prediction = products_at_nearest(F.relu(hidden), q, rows.nearest, columns.nearest)

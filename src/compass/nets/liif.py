@@ -39,7 +39,7 @@ class LIIF(nn.Module):
                 place = torch.stack((row_offset[:, None].expand(h, w), column_offset[None, :].expand(h, w)), dim=-1)
                 local = torch.cat((2.0 * place, cell.expand(h, w, 2)), dim=-1)
                 hidden = at_nearest(content, row_index, column_index)
-                hidden = hidden + (local @ self.first.weight[:, unfolded:].T + self.first.bias)
+                hidden = hidden + (local @ self.first.weight[:, unfolded:].T + self.first.bias).to(hidden.dtype)
                 for layer in (*self.middle, self.last):
                     hidden = layer(F.relu(hidden))
                 total = total + hidden * (row_weight[:, None] * column_weight)[..., None]
