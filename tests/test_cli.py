@@ -1,15 +1,12 @@
-"""The command line as a user meets it: results, messages, exit codes, no half-written files."""
+"""The command line as a user meets it: results, messages, exit codes."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import resource
-import signal
 import subprocess
 import sys
-import time
 import zlib
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from compass.bitstream import container
 from compass.bitstream.container import LayerData
 from compass.picture.files import read_image
 from tests.command import compass, compass_process
-from tests.conftest import PARROTS
+from tests.conftest import PARROTS, images
 
 
 def test_encode_info_extract_decode(tiny_model_path, tmp_path):
@@ -168,34 +165,6 @@ def write_bad_files(folder: Path) -> None:
         (folder / f"{name}.cmps").write_bytes(data)
 
 
-def test_a_full_disk(tiny_model_path, tmp_path):
-    """A limit on the size of files stands in for it; a full standard output is the real thing."""
-    command = [sys.executable, "-m", "compass", "encode", str(PARROTS)]
-    model = ["--model", str(tiny_model_path), "--scales", "1"]
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-
-    result = subprocess.run(
-        [*command, "o.cmps", *model], cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit, check=False
-    )
-    assert (result.returncode, result.stderr) == (1, f"compass: {tmp_path}/o.cmps cannot be written: File too large\n")
-    assert not any(tmp_path.iterdir())
-    with open("/dev/full", "wb") as full:
-        result = subprocess.run([*command, "-", *model], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert result.returncode == 1
-    assert result.stderr == "compass: standard output cannot be written: No space left on device\n"
-
-
-def test_force_writes_through_a_link(tiny_model_path, tmp_path):
-    (tmp_path / "old.cmps").write_text("old")
-    (tmp_path / "link.cmps").symlink_to("old.cmps")
-    result = compass("encode", PARROTS, "link.cmps", "--model", tiny_model_path, "--force", cwd=tmp_path)
-    assert result.returncode == 0
-    assert (tmp_path / "link.cmps").is_symlink()
-    assert (tmp_path / "old.cmps").read_bytes()[1:4] == b"CMP"
-
-
 def test_cut_file_warns_once_and_succeeds(tiny_model_path, tmp_path):
     compass("encode", PARROTS, "p.cmps", "--model", tiny_model_path, cwd=tmp_path)
     (tmp_path / "cut.cmps").write_bytes((tmp_path / "p.cmps").read_bytes()[:-5])
@@ -240,28 +209,6 @@ def test_what_is_no_image_or_no_place_is_named(tiny_model_path, tmp_path):
         )
 
 
-def test_a_file_called_minus(tiny_model_path, tmp_path):
-    model = ("--model", tiny_model_path, "--scales", "0.1")
-    assert compass("encode", PARROTS, "./-", *model, cwd=tmp_path).returncode == 0
-    assert (tmp_path / "-").read_bytes().startswith(container.MAGIC)
-    assert "32x24" in compass("info", "./-", cwd=tmp_path).stdout
-
-
-def test_what_stands_in_the_way_of_writing(tiny_model_path, tmp_path):
-    model = ("--model", tiny_model_path, "--scales", "0.1")
-    (tmp_path / "loop").symlink_to("loop")
-    result = compass("encode", PARROTS, "loop", *model, "--force", cwd=tmp_path)
-    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
-    (tmp_path / "secret").touch(0o600)
-    assert compass("encode", PARROTS, "secret", *model, "--force", cwd=tmp_path).returncode == 0
-    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
-    with open("/dev/full", "wb") as full:
-        command = [sys.executable, "-m", "compass", "info", str(tmp_path / "secret")]
-        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-
-
 def test_version_and_help(tmp_path):
     assert compass_process("--version", cwd=tmp_path).stdout.startswith("compass 0.")
     result = compass_process("--help", cwd=tmp_path)
@@ -274,51 +221,6 @@ def test_start_up_loads_nothing_heavy(arguments):
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     for heavy in ("numpy", "onnxruntime", "constriction", "torch", "PIL", "platformdirs"):
         assert f" {heavy}\n" not in result.stderr, heavy
-
-
-def images(folder: Path, names: str) -> None:
-    folder.mkdir(exist_ok=True)
-    with Image.open(PARROTS) as image:
-        for i, name in enumerate(names.split()):
-            image.convert("RGB").resize((40 + i, 30)).save(folder / name)
-
-
-@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
-def test_a_folder_of_images(jobs, tiny_model_path, tmp_path):
-    """What fails is said at the end, what is there is kept, and the rest is done."""
-    images(tmp_path / "in", "a.png b.jpg c.webp")
-    (tmp_path / "in" / "film.mpg").write_bytes(b"no image")
-    (tmp_path / "in" / "broken.png").write_bytes(b"no image")
-    (tmp_path / "in" / "notes.txt").write_text("no image at all")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "b.cmps").write_bytes(b"kept")
-    command = ("encode", "in", "--out-dir", "out", "--model", tiny_model_path, "--scales", "1", "-j", jobs)
-    result = compass_process(*command, cwd=tmp_path)
-    assert result.returncode == 1
-    assert result.stderr.splitlines() == [
-        "compass: in/broken.png is not an image that can be read",
-        "compass: 1 there already, kept (--force writes them again)",
-        "compass: 1 of 3 files failed",
-    ]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.cmps", "b.cmps", "c.cmps"]
-    assert (tmp_path / "out" / "b.cmps").read_bytes() == b"kept"
-    (tmp_path / "in" / "broken.png").unlink()
-    assert compass_process(*command, "--force", cwd=tmp_path).returncode == 0
-    assert compass_process("info", "out/a.cmps", "out/b.cmps", cwd=tmp_path).stdout.count("layer ") == 2
-    back = (
-        "decode",
-        *sorted(map(str, (tmp_path / "out").iterdir())),
-        "back",
-        "--to",
-        "jpg",
-        "--model",
-        tiny_model_path,
-    )
-    (tmp_path / "back").mkdir()
-    assert compass_process(*back, cwd=tmp_path).returncode == 0
-    for i, name in enumerate("abc"):
-        with Image.open(tmp_path / "back" / f"{name}.jpg") as image:
-            assert (image.format, image.size) == ("JPEG", (40 + i, 30))
 
 
 @pytest.mark.slow
@@ -342,75 +244,6 @@ def test_a_limit_of_pixels_that_is_chosen(tiny_model_path, tmp_path):
     assert compass_process(*back, "0", "--force", cwd=tmp_path).returncode == 0
 
 
-def test_folders_in_a_folder_are_left_out_and_said(tiny_model_path, tmp_path):
-    images(tmp_path / "in", "a.png")
-    images(tmp_path / "in" / "more", "b.png")
-    result = compass("encode", "in", "--out-dir", "out", "--model", tiny_model_path, cwd=tmp_path)
-    assert (result.returncode, result.stderr) == (0, "compass: in: folders in it are left out, 1\n")
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.cmps"]
-
-
-def test_files_named_after_what_they_are_made_of(tiny_model_path, tmp_path):
-    images(tmp_path, "a.png")
-    assert compass("encode", "a.png", "--model", tiny_model_path, cwd=tmp_path).returncode == 0
-    assert compass("decode", "a.cmps", "--model", tiny_model_path, cwd=tmp_path).stderr == (
-        "compass: a.png exists already; --force overwrites it\n"
-    )
-    assert compass("decode", "a.cmps", "--to", "webp", "--model", tiny_model_path, cwd=tmp_path).returncode == 0
-    assert (tmp_path / "a.webp").exists()
-
-
-def test_two_files_that_would_become_one(tiny_model_path, tmp_path):
-    images(tmp_path / "in", "a.png a.jpg")
-    result = compass("encode", "in", "--out-dir", "out", "--model", tiny_model_path, cwd=tmp_path)
-    assert result.returncode == 1
-    assert result.stderr == "compass: in/a.jpg and in/a.png would both become out/a.cmps: give --keep-suffix\n"
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_whole_name_may_be_kept(tiny_model_path, tmp_path):
-    images(tmp_path / "in", "a.png a.jpg")
-    model = ("--model", tiny_model_path)
-    assert compass("encode", "in", "--out-dir", "out", "--keep-suffix", *model, cwd=tmp_path).returncode == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.jpg.cmps", "a.png.cmps"]
-    assert compass("encode", "in/a.png", "--keep-suffix", *model, cwd=tmp_path).returncode == 0
-    assert (tmp_path / "in" / "a.png.cmps").exists()
-
-
-def test_devices_as_output(tiny_model_path, tmp_path):
-    images(tmp_path, "a.png")
-    model = ("--model", str(tiny_model_path), "--scales", "1")
-    assert compass_process("encode", "a.png", "/dev/null", *model, cwd=tmp_path).returncode == 0
-    command = [sys.executable, "-m", "compass", "encode", "a.png", "/dev/stdout", *model]
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout.startswith(b"\xcfCMP")
-
-
-def test_no_image_is_written_to_a_terminal(tiny_model_path, tmp_path):
-    images(tmp_path, "a.png")
-    ours, theirs = os.openpty()
-    command = [sys.executable, "-m", "compass", "encode", "a.png", "-", "--model", str(tiny_model_path)]
-    result = subprocess.run(command, cwd=tmp_path, stdout=theirs, stderr=subprocess.PIPE, text=True, check=False)
-    os.close(theirs)
-    os.close(ours)
-    assert result.returncode == 1
-    assert result.stderr == "compass: images are not written to a terminal: name OUT, or redirect standard output\n"
-
-
-def test_a_command_that_is_ended_leaves_nothing(parrots, tiny_model_path, tmp_path):
-    parrots.resize((1600, 1200)).save(tmp_path / "a.png")
-    (tmp_path / "slow.py").write_text(
-        "import sys, time\nfrom compass import cli, files\nwrite = files.os.fsync\n"
-        "files.os.fsync = lambda handle: (print('written', flush=True), time.sleep(60))\ncli.main()\n"
-    )
-    command = [sys.executable, "slow.py", "encode", "a.png", "--model", str(tiny_model_path), "--scales", "1"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "written\n"
-        process.terminate()
-        assert process.wait() == 128 + 15
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "slow.py"]
-
-
 def test_help_shows_what_is_the_default(tmp_path):
     text = " ".join(compass("encode", "-h", cwd=tmp_path).stdout.split())
     assert "[default: 3]" in text
@@ -428,57 +261,6 @@ def test_bench(tiny_model_path, tmp_path):
     assert all(float(value) > 0 for row in rows for value in row.split()[-3:])
 
 
-def test_a_process_that_is_killed(parrots, tiny_model_path, tmp_path):
-    """What was not done is said in a sentence each."""
-    images(tmp_path / "in", "a.png b.png")
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, sys\n"
-        "if 'multiprocessing.spawn' in ' '.join(sys.orig_argv):\n"
-        "    import compass.api\n"
-        "    compass.api.encode = lambda *_, **__: os.kill(os.getpid(), 9)\n"
-    )
-    command = [sys.executable, "-m", "compass", "encode", "in", "--out-dir", "o", "-j", "2"]
-    result = subprocess.run(
-        [*command, "--model", str(tiny_model_path)], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
-    )  # fmt: skip
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-    assert result.stderr.splitlines()[-1] == "compass: 2 of 2 files failed"
-    assert "in/a.png: not done, since its process was killed each time" in result.stderr
-
-
 def test_a_short_name_is_said_too(tmp_path):
     (tmp_path / "e").write_bytes(b"\xcfCMP")
     assert compass("info", "e", cwd=tmp_path).stderr == "compass: e: the file ends within its header\n"
-
-
-def test_plugins_are_not_loaded_for_one_file(tiny_model_path, tmp_path, monkeypatch):
-    """Only a folder needs to know what every one of them reads."""
-    images(tmp_path, "a.png")
-    monkeypatch.setattr(Image, "init", lambda: pytest.fail("all plugins are loaded"))
-    assert compass("encode", "a.png", "a.cmps", "--model", tiny_model_path, cwd=tmp_path).returncode == 0
-    assert compass("decode", "a.cmps", "b.png", "--model", tiny_model_path, cwd=tmp_path).returncode == 0
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_all_jobs_and_begins_no_other(told, tmp_path):
-    """Ctrl-C reaches all processes of a terminal, SIGTERM the first one alone."""
-    names = [f"{i}.png" for i in range(40)]
-    images(tmp_path / "in", " ".join(names))
-    command = [sys.executable, "-m", "compass", "encode", "in", "--out-dir", "out", "-e", "9", "--jobs", "2"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True)
-    out = tmp_path / "out"
-    while process.poll() is None and not (out.is_dir() and any(out.glob("*.cmps"))):
-        time.sleep(0.05)
-    if told == signal.SIGINT:
-        os.killpg(process.pid, told)
-    else:
-        process.send_signal(told)
-    _, said = process.communicate()
-    assert process.returncode == (130 if told == signal.SIGINT else 128 + told)
-    assert b"Traceback" not in said
-    written = list(out.iterdir())
-    assert 0 < len(written) < len(names) - 2
-    assert all(path.suffix == ".cmps" for path in written)

@@ -86,8 +86,9 @@ def test_paths_files_and_positions(data, tiny_model_path, tmp_path):
             assert opened.decode(0).size == (80, 60)
     with pytest.raises(InputError, match="missing cannot be read: No such file"):
         compass.open(tmp_path / "missing")
-    with pytest.raises(InputError, match="cannot be read in pieces"):
-        compass.open(object())
+    for other in (None, 3, [path], object()):
+        with pytest.raises(InputError, match="a file is a path, bytes or an open binary file, not "):
+            compass.open(other)
     with pytest.raises(FormatError, match="the file is empty"):
         compass.open(io.BytesIO())
 

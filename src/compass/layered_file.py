@@ -50,8 +50,10 @@ class LayeredFile:
         try:
             if isinstance(source, (bytes, bytearray, memoryview)):
                 self._source: Source = BytesSource(bytes(source))
-            else:
+            elif hasattr(source, "read"):
                 self._source = source_of(source)
+            else:
+                raise arguments.broken("a file is a path, bytes or an open binary file", source)
             self.header = container.read_header(self._source)
         except BaseException:
             self.close()
