@@ -10,8 +10,12 @@ from torch.nn import functional as F
 
 from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.liff import LIFF, Widths
+from compass.nets.liif import LIIF
 from compass.nets.paper import paper_transforms
+from compass.nets.predictor import SeparablePredictor, axis_tensors
 from compass.training.klt import recentre_for_residuals, start_from_klt
+from compass.training.repeat import repeat
 from compass.training.run import build
 from compass.training.widen import asleep, wake, widen
 
@@ -89,3 +93,25 @@ def test_a_codec_of_the_paper_starts_to_code_residuals():
         residual = codec(x - 0.5, quality).image[inner]
     assert image.std() > 0.01
     torch.testing.assert_close(residual, image - 0.5, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("make", [LIFF, LIIF])
+def test_a_wider_predictor_begins_as_the_narrow_one(make):
+    torch.manual_seed(0)
+    narrow, wide = make(Widths(3, 2, 5)), make(Widths(6, 4, 10))
+    assert repeat(wide, narrow.state_dict())
+    x, axes = torch.rand(2, 3, 9, 7), (axis_tensors(9, 13), axis_tensors(7, 16))
+    torch.testing.assert_close(wide(x, *axes), narrow(x, *axes), rtol=0, atol=1e-5)
+    wide(x, *axes).square().mean().backward()
+    for name, p in wide.named_parameters():
+        if "encoder" in name or "first" in name or "middle" in name:
+            assert not torch.allclose(p.grad[0::2], p.grad[1::2], rtol=1e-2, atol=0)  # copies do not stay copies
+
+
+def test_what_a_predictor_cannot_begin_as():
+    wide = LIFF(Widths(6, 4, 10))
+    before = copy.deepcopy(wide.state_dict())
+    for other in (LIIF(Widths(3, 2, 5)), LIFF(Widths(4, 2, 5)), LIFF(Widths(3, 4, 5)), LIFF(Widths(12, 8, 20))):
+        assert not repeat(wide, other.state_dict())
+    assert not repeat(SeparablePredictor(), wide.state_dict())
+    assert all(torch.equal(value, before[name]) for name, value in wide.state_dict().items())

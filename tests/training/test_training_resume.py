@@ -139,6 +139,8 @@ def test_a_part_starts_from_that_of_a_narrower_profile(tmp_path):
     for start in (f"base=narrow:{tmp_path / 'small.pt'}", f"predictor=narrow:{tmp_path / 'small.pt'}"):
         with pytest.raises(InputError, match="another profile"):
             load_parts(build("fast"), [start])
+    with pytest.raises(InputError, match="from a base of its own width"):
+        load_parts(build("paper"), [f"residual=narrow:{tmp_path / 'small.pt'}"])
 
 
 def test_the_base_wakes_what_a_narrower_one_knows_nothing_of(crops_folder, tmp_path):

@@ -18,6 +18,7 @@ from compass.training.data import Crops, image_tensor, read_images
 from compass.training.device import TrainingDevice, close_device, open_device
 from compass.training.klt import recentre_for_residuals
 from compass.training.loop import Schedule, Trainer
+from compass.training.repeat import repeat
 from compass.training.restore import is_model, weights_of_model
 from compass.training.stages import BaseStage, EnhancementStage, LayersStage, Metrics, PredictorStage, Stage
 from compass.training.widen import widen
@@ -71,7 +72,8 @@ def load_parts(net: nn.Module, starts: list[str]) -> None:
     Raises InputError if a file is missing, is none of weights, or is of another profile (or a model file of a profile
     whose weights it does not hold, see `weights_of_model`).
     `FILE` loads all parts, `base=FILE` one of them, `residual=base:FILE` one from another part's weights,
-    `base=narrow:FILE` one from that of a narrower profile, see `compass.training.widen`.
+    `base=narrow:FILE` one from that of a narrower profile, see `compass.training.widen`, and so
+    `predictor=narrow:FILE`, see `compass.training.repeat`.
     """
     for start in starts:
         match = _START.fullmatch(start)
@@ -94,7 +96,10 @@ def load_parts(net: nn.Module, starts: list[str]) -> None:
             module = net.get_submodule(target or "")
         except AttributeError:
             raise InputError(f"the profile has no {target}") from None
-        if not (widen(module, part) if narrow else _load(module, part)):
+        if narrow and target == "residual":
+            raise InputError("a residual codec starts from a base of its own width: --start residual=base:FILE")
+        wider = repeat if target == "predictor" else widen
+        if not (wider(module, part) if narrow else _load(module, part)):
             raise InputError(f"{path} holds weights of another profile")
         if target == "residual" and source == "base":
             recentre_for_residuals(module)
