@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ import compass
 from compass.model.model import Model
 
 ROOT = Path(__file__).parent.parent
+# A shell that begins the tests in the background has them ignore Ctrl-C, and all processes that they begin.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 PARROTS = ROOT / "tests" / "data" / "parrots.png"  # 320x240, from Kodak's image 23
 CONFORMANCE = ROOT / "conformance"
 TINY_MODEL = CONFORMANCE / "tiny.model"
