@@ -14,6 +14,14 @@ from compass.nets.nearest import at_nearest, products_at_nearest
 from compass.nets.paper import conv, deconv
 
 
+def assert_same_gradients(ours: torch.Tensor, expected: torch.Tensor, leaves: tuple[torch.Tensor, ...]) -> None:
+    weights = torch.randn_like(ours)
+    for a, b in zip(
+        torch.autograd.grad(ours, leaves, weights), torch.autograd.grad(expected, leaves, weights), strict=True
+    ):
+        torch.testing.assert_close(a, b)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 6), (6, 1)])
 @pytest.mark.parametrize("make", [partial(conv, stride=1), conv, deconv])
 def test_half_precision_makes_true_gradients_of_the_smallest_inputs(size, make):
@@ -45,11 +53,7 @@ def test_gdn_in_training_is_gdn(inverse):
     with torch.no_grad():
         assert torch.allclose(gdn(x), ours)
     assert torch.allclose(ours, expected)
-    leaves, weights = (x, gdn.gamma, gdn.beta), torch.randn_like(ours)
-    for a, b in zip(
-        torch.autograd.grad(ours, leaves, weights), torch.autograd.grad(expected, leaves, weights), strict=True
-    ):
-        assert torch.allclose(a, b)
+    assert_same_gradients(ours, expected, (x, gdn.gamma, gdn.beta))
     assert torch.autograd.gradcheck(gdn, x)
 
 
@@ -72,11 +76,7 @@ def test_deconv_in_training_is_a_transposed_convolution(kernel, stride):
     assert torch.equal(ours, expected)
     with torch.no_grad():
         assert torch.equal(layer(x), expected)
-    leaves, weights = (x, layer.weight, layer.bias), torch.randn_like(ours)
-    for a, b in zip(
-        torch.autograd.grad(ours, leaves, weights), torch.autograd.grad(expected, leaves, weights), strict=True
-    ):
-        torch.testing.assert_close(a, b)
+    assert_same_gradients(ours, expected, (x, layer.weight, layer.bias))
 
 
 @pytest.mark.parametrize("rows", [[0, 1, 2, 3, 4], [0, 0, 1, 2, 2, 3, 4, 4, 4], [1, 1, 3]])

@@ -5,6 +5,7 @@ One class for every profile: it holds four transforms and codes y = g_a(x) given
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -127,11 +128,10 @@ class HyperpriorCodec(nn.Module):
 
     def entropy_parameters(self, y: Tensor, z_hat: Tensor, shift: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
         """Rounded y, scales and means [B, M, h, w], from the quantised hyper-latent and, with context, from y."""
-        device = z_hat.device.type
-        half = torch.is_autocast_enabled(device) and not self.log_scale
-        with torch.autocast(device, enabled=half):
+        single = torch.autocast(z_hat.device.type, enabled=False)
+        with single if self.log_scale else nullcontext():
             parameters = self.h_s(z_hat)[:, :, : y.shape[2], : y.shape[3]]
-        with torch.autocast(device, enabled=False):
+        with single:
             scales, means = parameters.float().chunk(2, dim=1)
             if not self.log_scale:
                 scales = lower_bound(scales, SCALE_MIN)

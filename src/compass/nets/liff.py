@@ -132,14 +132,10 @@ class LIFF(nn.Module):
 
     def filtered(self, features: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
         """The direct form after the encoder: unfolded features [B, 9F, h, w] -> prediction [B, 3, H, W]."""
-        u = self._nearest(features, rows, columns).permute(0, 2, 3, 1)  # [B, H, W, 9F]
+        u = at_nearest(features.permute(0, 2, 3, 1), rows.nearest, columns.nearest)  # [B, H, W, 9F]
         position = self.position(rows, columns).expand(*u.shape[:3], 4)
         hidden = torch.cat((u, position), dim=-1)
         for layer in (self.first, *self.middle):
             hidden = F.relu(layer(hidden))
         filters = self.last(hidden).reshape(*u.shape, 3)
         return torch.einsum("bhwj,bhwjc->bchw", u, filters)
-
-    @staticmethod
-    def _nearest(x: Tensor, rows: AxisTensors, columns: AxisTensors) -> Tensor:
-        return x.index_select(2, rows.nearest).index_select(3, columns.nearest)

@@ -17,9 +17,9 @@ from compass.nets.functional import with_own_gradient
 
 def at_nearest(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """x [B, h, w, C] at rows [H] and columns [W], indices: [B, H, W, C]."""
-    if with_own_gradient() and x.device.type == "cpu":
+    if _own_gradient(x):
         return _AtNearest.apply(x, rows, columns)  # type: ignore[no-untyped-call]
-    return x.index_select(1, rows).index_select(2, columns)
+    return _taken(x, rows, columns)
 
 
 def products_at_nearest(x: Tensor, filters: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -27,10 +27,18 @@ def products_at_nearest(x: Tensor, filters: Tensor, rows: Tensor, columns: Tenso
 
     rows [H] and columns [W] are indices of filters, rows in ascending order.
     """
-    if with_own_gradient() and x.device.type == "cpu":
+    if _own_gradient(x):
         return _ProductsAtNearest.apply(x, filters, rows, columns)  # type: ignore[no-untyped-call]
-    filters = filters.index_select(1, rows).index_select(2, columns)
+    filters = _taken(filters, rows, columns)
     return (x[..., None, :] * filters.reshape(*filters.shape[:3], -1, x.shape[3])).sum(dim=4)
+
+
+def _own_gradient(x: Tensor) -> bool:
+    return with_own_gradient() and x.device.type == "cpu"
+
+
+def _taken(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    return x.index_select(1, rows).index_select(2, columns)
 
 
 class _AtNearest(torch.autograd.Function):
@@ -38,7 +46,7 @@ class _AtNearest(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         ctx.save_for_backward(rows, columns)
         ctx.sizes = x.shape[1:3]
-        return x.index_select(1, rows).index_select(2, columns)
+        return _taken(x, rows, columns)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -57,28 +65,33 @@ class _ProductsAtNearest(torch.autograd.Function):
         outputs = filters.shape[3] // x.shape[3]
         y = x.new_empty(*x.shape[:3], outputs)
         for row, lines in _lines(rows):
-            enlarged = filters[:, row].index_select(1, columns).view(len(x), len(columns), outputs, -1)
+            enlarged = _row_of_filters(filters, row, columns, outputs)
             for i in range(outputs):
-                torch.sum(x[:, lines] * enlarged[:, None, :, i], dim=3, out=y[:, lines, :, i])
+                torch.sum(x[:, lines] * enlarged[..., i, :], dim=3, out=y[:, lines, :, i])
         return y
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         x, filters, rows, columns = ctx.saved_tensors
-        grad = grads[0].to(x.dtype)
+        grad, outputs = grads[0].to(x.dtype), grads[0].shape[3]
         lines_of_rows = _lines(rows)
         of_x = torch.empty_like(x)
         of_filters = (torch.empty_like if len(lines_of_rows) == filters.shape[1] else torch.zeros_like)(filters)
         ones = _ones(columns, filters.shape[2], x)
         for row, lines in lines_of_rows:
-            enlarged = filters[:, row].index_select(1, columns).view(len(x), len(columns), grad.shape[3], -1)
+            enlarged = _row_of_filters(filters, row, columns, outputs)
             seen, of_seen, of_y = x[:, lines], of_x[:, lines], grad[:, lines]
-            torch.mul(enlarged[:, None, :, 0], of_y[..., :1], out=of_seen)
-            for i in range(1, grad.shape[3]):
-                of_seen.addcmul_(enlarged[:, None, :, i], of_y[..., i : i + 1])
+            torch.mul(enlarged[..., 0, :], of_y[..., :1], out=of_seen)
+            for i in range(1, outputs):
+                of_seen.addcmul_(enlarged[..., i, :], of_y[..., i : i + 1])
             of_enlarged = (of_y[..., None] * seen[..., None, :]).flatten(1, 2).flatten(2)
             torch.matmul(ones.repeat(1, seen.shape[1]), of_enlarged, out=of_filters[:, row])
         return of_x, of_filters, None, None
+
+
+def _row_of_filters(filters: Tensor, row: int, columns: Tensor, outputs: int) -> Tensor:
+    """Filters [B, h, w, K N] of one row at columns [W]: [B, 1, W, K, N]."""
+    return filters[:, row].index_select(1, columns).view(len(filters), 1, len(columns), outputs, -1)
 
 
 def _lines(rows: Tensor) -> list[tuple[int, slice]]:

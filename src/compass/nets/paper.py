@@ -52,7 +52,7 @@ class _Deconvolve(torch.autograd.Function):
         stride, padding, output_padding = ctx.shape
         of_x, of_weight, _ = torch.ops.aten.convolution_backward(
             grads[0], x, weight, None, stride, padding, [1, 1], True, output_padding, 1,
-            [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False],
+            [*ctx.needs_input_grad[:2], False],
         )  # fmt: skip
         return of_x, of_weight, sum_of_rows(rows_of(grads[0])), None, None, None
 

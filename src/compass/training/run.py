@@ -24,6 +24,7 @@ from compass.training.stages import BaseStage, EnhancementStage, LayersStage, Me
 from compass.training.widen import widen
 
 _START = re.compile(r"(?:(base|predictor|residual)=(?:(base|residual|narrow):)?)?(.*)")
+_WIDER = {"base": widen, "predictor": repeat}  # parts that start from those of a narrower profile
 STAGES = ("base", "predictor", "residual", "joint", "layers")
 
 
@@ -96,10 +97,9 @@ def load_parts(net: nn.Module, starts: list[str]) -> None:
             module = net.get_submodule(target or "")
         except AttributeError:
             raise InputError(f"the profile has no {target}") from None
-        if narrow and target == "residual":
+        if narrow and target not in _WIDER:
             raise InputError("a residual codec starts from a base of its own width: --start residual=base:FILE")
-        wider = repeat if target == "predictor" else widen
-        if not (wider(module, part) if narrow else _load(module, part)):
+        if not (_WIDER[target] if narrow else _load)(module, part):
             raise InputError(f"{path} holds weights of another profile")
         if target == "residual" and source == "base":
             recentre_for_residuals(module)
