@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -57,6 +60,15 @@ def test_pixels_and_bytes_do_not_depend_on_the_windows(window, large, tiny_model
     data, layers = large
     monkeypatch.setattr("compass.codec.layer.WINDOW", window)
     assert np.array_equal(np.asarray(compass.decode(data, model=tiny_model.path))[:, :, :3], layers[-1].pixels)
+
+
+@pytest.mark.parametrize("processor", ["Haswell", "Nehalem"])
+def test_windows_on_processors_that_round_by_the_shape(processor):
+    """OpenBLAS's kernels for them add up in another order at an edge, or on another number of threads."""
+    environment = os.environ | {"OPENBLAS_CORETYPE": processor, "OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2"}
+    tests = ("-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "depend_on_the_windows")
+    result = subprocess.run([sys.executable, *tests], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2])

@@ -57,7 +57,8 @@ class EncodedLayer:
         """What a decoder will hold."""
         channels = self._layer.codec.entropy_model.channels
         latent = Latent(channels, self._tiles, lambda tile: self.latent(tile).values)
-        return self._layer.decode(Window.whole(self._layer.size), latent)
+        with products_on_one_thread():  # as a decoder: more of them may round otherwise
+            return self._layer.decode(Window.whole(self._layer.size), latent)
 
     @property
     def pixels(self) -> Pixels:

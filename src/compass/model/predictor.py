@@ -79,14 +79,14 @@ class Predictor:
         outputs = (len(rows.grid.phase), len(columns.grid.phase))
         packed, row_taps, column_taps = self._outputs(feeds, outputs)
         coefficients = unpack(packed[0], row_taps.shape[1] // 3, planes.shape[1:])
-        blocks = [
-            (block, weights_of(block, columns.grid, column_taps).joined())
-            for block in blocks_of(columns.grid, columns.length)
-        ]
+        weights = [(block, weights_of(block, rows.grid, row_taps)) for block in blocks_of(rows.grid, rows.length)]
         prediction = np.empty((3, *outputs), np.float32)
-        for block in blocks_of(rows.grid, rows.length):
-            weights = weights_of(block, rows.grid, row_taps)
-            prediction[:, block.outputs] = enlarge(planes[:, block.inputs], coefficients[block.inputs], weights, blocks)
+        for right in blocks_of(columns.grid, columns.length):
+            joined = weights_of(right, columns.grid, column_taps).joined()
+            below = np.ascontiguousarray(coefficients[..., right.inputs])
+            for down, of_rows in weights:
+                seen = planes[:, down.inputs, right.inputs]
+                prediction[:, down.outputs, right.outputs] = enlarge(seen, below[down.inputs], of_rows, joined)
         y, x = window.shifted(-rows.output, -columns.output).slices
         return prediction[:, y, x]
 

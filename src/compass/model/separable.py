@@ -9,7 +9,6 @@ each block sees so few pixels that its weights are a small dense matrix.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -80,10 +79,12 @@ def unpack(packed: Floats, rank: int, size: tuple[int, ...]) -> Floats:
     return np.ascontiguousarray(coefficients[: size[0], :, :, : size[1]])
 
 
-def enlarge(lower: Floats, coefficients: Floats, rows: Weights, columns: Sequence[tuple[Block, Floats]]) -> Floats:
-    """The rows [3, rows, W] of the prediction that see the rows `lower` [3, n, w].
+def enlarge(lower: Floats, coefficients: Floats, rows: Weights, joined: Floats) -> Floats:
+    """A block [3, H, W] of the prediction that sees the part `lower` [3, n, m].
 
-    coefficients: [n, rank, rank * 3, w]; columns: the blocks of the whole axis, with their joined weights.
+    coefficients: [n, rank, rank * 3, m]; rows, joined: weights of the rows, and joined ones of the columns.
+    A block is worked out by products of the same shapes whatever else is asked for: an element of a product may be
+    rounded otherwise in one of another shape.
     """
     count, seen, rank = rows.taps.shape
     width = lower.shape[2]
@@ -92,8 +93,5 @@ def enlarge(lower: Floats, coefficients: Floats, rows: Weights, columns: Sequenc
     expanded[:, :, :rank] = sums.reshape(count, rank, _COLOURS, width).transpose(0, 2, 1, 3)
     image = lower.transpose(1, 0, 2).reshape(seen, -1)
     expanded[:, :, rank] = (rows.cubic @ image).reshape(count, _COLOURS, width)
-    out = np.empty((_COLOURS, count, columns[-1][0].outputs.stop), np.float32)
-    for block, joined in columns:
-        source = expanded[..., block.inputs].reshape(count * _COLOURS, -1)
-        out[:, :, block.outputs] = (source @ joined).reshape(count, _COLOURS, -1).transpose(1, 0, 2)
-    return out
+    product = expanded.reshape(count * _COLOURS, -1) @ joined
+    return product.reshape(count, _COLOURS, -1).transpose(1, 0, 2)
