@@ -6,6 +6,7 @@ import ctypes
 import os
 import time
 from dataclasses import dataclass
+from importlib import import_module
 
 import torch
 from torch import Tensor, distributed
@@ -84,6 +85,9 @@ def open_device(precision: str | None, threads: int, compile: bool = False) -> T
     if precision not in PRECISIONS:
         raise InputError(f"there is no precision {precision!r}, only {', '.join(PRECISIONS)}")
     if count > 1 and not distributed.is_initialized():
+        # DistributedDataParallel imports it. Imported later it holds the group's threads until the interpreter ends,
+        # and one that then still has a tensor to give back aborts the process.
+        import_module("torch._dynamo")
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return TrainingDevice(device, precision, Share(int(os.environ.get("RANK", "0")), count), compile)
 
