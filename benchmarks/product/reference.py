@@ -95,9 +95,7 @@ def predict_directly(predictor: LIFF, lower: Tensor, size: tuple[int, int]) -> T
     parts = []
     features = unfold_features(predictor.encoder, lower)
     for top in range(0, size[0], ROWS):
-        band = slice(top, top + ROWS)
-        part = rows._replace(nearest=rows.nearest[band], phase=rows.phase[band])
-        parts.append(predictor.filtered(features, part, columns))
+        parts.append(predictor.filtered(features, rows.part(slice(top, top + ROWS)), columns))
     return torch.cat(parts, dim=2)
 
 

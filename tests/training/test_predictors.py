@@ -56,6 +56,17 @@ def test_liif_equals_its_definition(size):
         assert torch.allclose(ours, liif_by_definition(liif, x, *size), atol=1e-5)
 
 
+@pytest.mark.parametrize("make", [LIFF, LIIF])
+@pytest.mark.parametrize("size", [(5, 9), (40, 31)])
+def test_bands_of_rows_make_what_the_whole_makes(make, size):
+    torch.manual_seed(0)
+    predictor, x = make(), torch.rand(1, 3, 5, 9)
+    axes = axis_tensors(5, size[0]), axis_tensors(9, size[1])
+    whole = predictor(x, *axes)  # with a gradient: at once
+    with torch.no_grad():
+        torch.testing.assert_close(predictor(x, *axes), whole.detach(), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("size", [(320, 240), (401, 307), (960, 700)])
 def test_bicubic_is_pillows(parrots, size):
     parrots = parrots.point(lambda v: 64 + v // 2)  # no overshoot: Pillow would clip it between its two passes

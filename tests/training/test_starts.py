@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.hyperprior_codec import HyperpriorCodec
-from compass.nets.liff import LIFF, Widths
+from compass.nets.implicit import Widths
+from compass.nets.liff import LIFF
 from compass.nets.liif import LIIF
 from compass.nets.paper import paper_transforms
 from compass.nets.predictor import SeparablePredictor, axis_tensors

@@ -29,8 +29,9 @@ def products_at_nearest(x: Tensor, filters: Tensor, rows: Tensor, columns: Tenso
     """
     if _own_gradient(x):
         return _ProductsAtNearest.apply(x, filters, rows, columns)  # type: ignore[no-untyped-call]
+    outputs, width = filters.shape[3] // x.shape[3], x.shape[3]
     filters = _taken(filters, rows, columns)
-    return (x[..., None, :] * filters.reshape(*filters.shape[:3], -1, x.shape[3])).sum(dim=4)
+    return (x[..., None, :] * filters.reshape(*filters.shape[:3], outputs, width)).sum(dim=4)
 
 
 def _own_gradient(x: Tensor) -> bool:

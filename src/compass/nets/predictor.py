@@ -25,6 +25,11 @@ class AxisTensors(NamedTuple):
     size: int | Tensor  # pixels of the smaller image on this axis
     log_ratio: Tensor  # [1] natural log of out / size
 
+    def part(self, outputs: slice) -> AxisTensors:
+        """That of some output positions alone."""
+        nearest, phase, cubic_index, cubic_weight = (field[outputs] for field in self[:4])
+        return AxisTensors(nearest, phase, cubic_index, cubic_weight, self.size, self.log_ratio)
+
 
 def axis_tensors(size: int, out: int, device: torch.device | None = None) -> AxisTensors:
     grid = axis_grid(size, out)

@@ -12,8 +12,9 @@ from compass.entropy.steps import Group
 from compass.nets.factorized_codec import FactorizedCodec
 from compass.nets.fast import fast_transforms
 from compass.nets.hyperprior_codec import HyperpriorCodec
+from compass.nets.implicit import Widths
 from compass.nets.layered import Codec, CompassNet, LayeredNet
-from compass.nets.liff import LIFF, Widths
+from compass.nets.liff import LIFF
 from compass.nets.liif import LIIF
 from compass.nets.mei import MeiNet
 from compass.nets.paper import paper_transforms
