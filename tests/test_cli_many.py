@@ -21,20 +21,24 @@ def test_a_folder_of_images(jobs, tiny_model_path, tmp_path):
     images(tmp_path / "in", "a.png b.jpg c.webp")
     (tmp_path / "in" / "film.mpg").write_bytes(b"no image")
     (tmp_path / "in" / "broken.png").write_bytes(b"no image")
+    (tmp_path / "in" / "link.png").symlink_to("nowhere")
     (tmp_path / "in" / "notes.txt").write_text("no image at all")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "b.cmps").write_bytes(b"kept")
     command = ("encode", "in", "--out-dir", "out", "--model", tiny_model_path, "--scales", "1", "-j", jobs)
     result = compass_process(*command, cwd=tmp_path)
     assert result.returncode == 1
-    assert result.stderr.splitlines() == [
+    *failed, kept, count = result.stderr.splitlines()
+    assert [*sorted(failed), kept, count] == [
         "compass: in/broken.png is not an image that can be read",
+        "compass: in/link.png cannot be read: No such file or directory",
         "compass: 1 there already, kept (--force writes them again)",
-        "compass: 1 of 3 files failed",
+        "compass: 2 of 4 files failed",
     ]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.cmps", "b.cmps", "c.cmps"]
     assert (tmp_path / "out" / "b.cmps").read_bytes() == b"kept"
     (tmp_path / "in" / "broken.png").unlink()
+    (tmp_path / "in" / "link.png").unlink()
     assert compass_process(*command, "--force", cwd=tmp_path).returncode == 0
     assert compass_process("info", "out/a.cmps", "out/b.cmps", cwd=tmp_path).stdout.count("layer ") == 2
     back = (

@@ -70,6 +70,19 @@ def test_devices_as_output(tiny_model_path, tmp_path):
     assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout.startswith(b"\xcfCMP")
 
 
+def test_formats_of_what_is_piped_and_of_what_is_named(tiny_model_path, tmp_path):
+    images(tmp_path, "a.png")
+    model = ("--model", str(tiny_model_path))
+    assert compass("encode", "a.png", "a.cmps", "--scales", "1", *model, cwd=tmp_path).returncode == 0
+    for to, begin in (((), b"\x89PNG"), (("--to", "jpg"), b"\xff\xd8"), (("--to", "webp"), b"RIFF")):
+        command = [sys.executable, "-m", "compass", "decode", "a.cmps", "-", *to, *model]
+        assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout.startswith(begin)
+    refused = compass("decode", "a.cmps", "b.png", "--to", "jpg", *model, cwd=tmp_path)
+    assert (refused.returncode, (tmp_path / "b.png").exists()) == (2, False)
+    assert "b.png names another format than --to jpg" in refused.stderr
+    assert compass("decode", "a.cmps", "b.jpeg", "--to", "jpg", *model, cwd=tmp_path).returncode == 0
+
+
 def test_no_image_is_written_to_a_terminal(tiny_model_path, tmp_path):
     images(tmp_path, "a.png")
     ours, theirs = os.openpty()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import zlib
@@ -137,7 +138,7 @@ def test_info(parrots, tiny_model_path):
         ({"quality": 6.1}, "outside 0 to 6"),
         ({"quality": [1, 2]}, "2 qualities were given for 3 layers"),
         ({"sizes": [(400, None)]}, "larger than the image"),
-        ({"sizes": [(0, None)]}, "must ascend"),
+        ({"sizes": [(0, None)]}, "a layer of 0x1 has no pixels"),
         ({"sizes": [(40, None)], "scales": [1]}, "only one of scales and sizes"),
         ({"scales": 1}, "scales are a sequence of numbers, not 1"),
         ({"scales": ["half"]}, "scales are a sequence of numbers"),
@@ -243,3 +244,16 @@ def test_the_formats_quality_range_is_the_models():
     from compass.entropy import quality
 
     assert quality.MAX_CODE == container.MAX_QUALITY_CODE
+
+
+def test_an_image_whose_pixels_cannot_be_read(parrots, tiny_model_path):
+    stream = io.BytesIO()
+    parrots.save(stream, "PNG")
+    data = stream.getvalue()
+    cut, mask, closed = (Image.open(io.BytesIO(part)) for part in (data[:20_000], data[:20_000], data))
+    closed.close()
+    for image in (cut, closed):
+        with pytest.raises(InputError, match="the image cannot be read"):
+            compass.encode(image, model=tiny_model_path)
+    with pytest.raises(InputError, match="the mask of the region cannot be read"):
+        compass.encode(parrots, [1], effort=2, roi=mask, model=tiny_model_path)

@@ -233,7 +233,6 @@ def test_odd_names_and_kinds_of_files(folder, options, tmp_path):
     for name in (b"x\xff.png", "line\u2028break.png".encode(), b"new\nline.png"):
         (folder / os.fsdecode(name)).write_bytes((folder / "a.png").read_bytes())
     os.mkfifo(folder / "pipe.png")
-    (folder / "broken.png").symlink_to("nowhere")
     (folder / "linked").symlink_to(folder / "b")
     (folder / "b" / "circle").symlink_to(folder)
     (folder / ".hidden.png").write_bytes(b"")
@@ -249,6 +248,14 @@ def test_what_a_link_leads_to_counts(folder, options, parrots, tmp_path):
     run(folder, tmp_path / "out", options)
     parrots.crop((5, 0, 25, 20)).save(outside)
     assert run(folder, tmp_path / "out", options)[0].encoded == 1
+
+
+def test_a_link_to_nothing_fails_by_its_name(folder, options, tmp_path):
+    (folder / "annexed.png").symlink_to("nowhere")
+    summary, _ = run(folder, tmp_path / "out", options)
+    assert (summary.encoded, summary.failed) == (4, 1)
+    record = next(record for record in manifest(tmp_path / "out") if record["source"] == "annexed.png")
+    assert "annexed.png cannot be read: No such file or directory" in record["error"]
 
 
 def test_a_folder_that_cannot_be_listed(folder, options, tmp_path, monkeypatch):

@@ -168,6 +168,16 @@ def test_truncated_files(path, monkeypatch):
         assert np.array_equal(np.asarray(image), np.asarray(middle))
 
 
+def test_a_file_that_was_cut_after_a_layer_has_those_before(path):
+    data = path.read_bytes()
+    with Image.open(io.BytesIO(compass.extract(data, 1))) as image:
+        assert (image.size, image.n_frames, image.layer_sizes) == ((160, 120), 2, [(80, 60), (160, 120)])
+        assert np.array_equal(np.asarray(image), np.asarray(compass.decode(data, 1)))
+    with Image.open(io.BytesIO(compass.extract(data, 1))) as image:
+        image.thumbnail((50, 50))
+        assert image.size == (50, 38)
+
+
 def test_damaged_files(path):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1

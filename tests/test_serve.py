@@ -77,6 +77,20 @@ def test_what_an_image_offers(client):
     assert inner["id"] == "http://testserver/iiif/a%20b%2Fgrey"
 
 
+def test_what_is_offered_is_within_the_limit(folder, tiny_model_path):
+    options = Options(most_pixels=10_000, model=str(tiny_model_path))
+    with TestClient(Server(folder, options).app()) as client:
+        content = client.get("/iiif/parrots/info.json").json()
+        assert [(size["width"], size["height"]) for size in content["sizes"]] == SIZES[:2]
+        (tile,) = content["tiles"]
+        for factor in tile["scaleFactors"]:
+            side = factor * tile["width"]
+            region = f"0,0,{min(side, SIZES[-1][0])},{min(factor * tile['height'], SIZES[-1][1])}"
+            width = -(-min(side, SIZES[-1][0]) // factor)
+            assert client.get(f"/iiif/parrots/{region}/{width},/0/default.jpg").status_code == 200
+        assert tile["scaleFactors"] == [1, 2, 4]
+
+
 def test_an_image_is_that_of_the_decoder(client, folder, tiny_model_path):
     with compass.open(folder / "parrots.cmps", model=tiny_model_path) as file:
         for width, height in SIZES:

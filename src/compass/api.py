@@ -19,7 +19,7 @@ from compass.layered_file import LayeredFile
 from compass.model import store
 from compass.picture.importance import DEFAULT_WEIGHT, Region, importance_of
 from compass.picture.metadata import Metadata
-from compass.picture.modes import to_codable
+from compass.picture.modes import loaded, to_codable
 from compass.picture.pyramid import MAX_SIDE, check_sizes, complete_sizes, pairs_of, sizes_from_scales
 
 
@@ -57,21 +57,21 @@ def encode(
     Raises InputError on anything that cannot be coded, ModelError if there is no such model.
     """
     _check_alternatives(quality, target_size, target_psnr, scales, sizes)
-    image = to_codable(image if isinstance(image, Image.Image) else _from_array(image))
-    loaded = store.load(model, threads)
+    image = to_codable(loaded(image, "the image") if isinstance(image, Image.Image) else _from_array(image))
+    chosen = store.load(model, threads)
     if sizes is not None:
         layers = complete_sizes(image.size, sizes)
     else:
-        layers = sizes_from_scales(image.size, loaded.default_scales if scales is None else _numbers(scales, "scales"))
+        layers = sizes_from_scales(image.size, chosen.default_scales if scales is None else _numbers(scales, "scales"))
     front, back = to_boxes(Metadata.of(image), metadata)
     importance = None if roi is None else importance_of(roi, image.size, roi_weight)
-    encoder = LayerEncoder(image, layers, loaded, effort=effort, importance=importance, progress=progress)
+    encoder = LayerEncoder(image, layers, chosen, effort=effort, importance=importance, progress=progress)
     if target_size is not None:
         return search.encode_to_size(encoder, target_size, front, back)
     if target_psnr is not None:
         return search.encode_to_psnr(encoder, target_psnr, front, back)
     data, _ = encoder.encode(
-        _qualities(loaded.default_quality if quality is None else quality, len(layers)), front, back
+        _qualities(chosen.default_quality if quality is None else quality, len(layers)), front, back
     )
     return data
 
@@ -89,21 +89,21 @@ def check_options(
 ) -> None:
     """Raises InputError or ModelError if `encode` refuses these options whatever the image is."""
     _check_alternatives(quality, target_size, target_psnr, scales, sizes)
-    loaded = store.load(model)
+    chosen = store.load(model)
     whole = MAX_SIDE, MAX_SIDE
     if sizes is None:
-        layers = sizes_from_scales(whole, loaded.default_scales if scales is None else _numbers(scales, "scales"))
+        layers = sizes_from_scales(whole, chosen.default_scales if scales is None else _numbers(scales, "scales"))
     else:
         layers, least = [], 1  # heights that are not given are taken for the least that may follow
         for width, height in pairs_of(sizes):
             least = least if height is None else height
             layers.append((width, least))
         check_sizes(layers, whole)
-    loaded.check_layers(len(layers))
+    chosen.check_layers(len(layers))
     refine.steps(effort, 1.0)
     to_boxes(Metadata(), metadata)
     if quality is not None:
-        quality_codes(_qualities(quality, len(layers)), len(layers), loaded)
+        quality_codes(_qualities(quality, len(layers)), len(layers), chosen)
     search.check_targets(target_size, target_psnr)
 
 
@@ -131,17 +131,20 @@ def decode(
     threads: int = 0,
 ) -> Image.Image:
     """Decodes one layer of a file, by default the largest that is whole: `open(data).decode(layer)`, which see."""
-    return open(data, model=model, threads=threads).decode(layer, width=width, box=box)
+    with open(data, model=model, threads=threads) as opened:
+        return opened.decode(layer, width=width, box=box)
 
 
 def info(data: bytes) -> dict[str, Any]:
     """What a file says of itself: sizes, qualities and byte positions of all layers. Raises FormatError on damage."""
-    return open(data).info()
+    with open(data) as opened:
+        return opened.info()
 
 
 def extract(data: bytes, layer: int) -> bytes:
     """The file up to a layer's last byte: itself a valid file. Raises FormatError, InputError as `decode` does."""
-    return open(data).extract(layer)
+    with open(data) as opened:
+        return opened.extract(layer)
 
 
 def _check_alternatives(

@@ -131,7 +131,10 @@ def decode(
     out_dir: OutDir = None,
     layer: Annotated[int | None, typer.Option(help="Layer to decode, 0 the smallest; default the largest.")] = None,
     width: Annotated[
-        int | None, typer.Option(min=1, help="Decode to this width, from the smallest layer that is as wide.")
+        int | None,
+        typer.Option(
+            min=1, help="Decode to this width, from the smallest layer that is as wide, or enlarged from the largest."
+        ),
     ] = None,
     crop: Annotated[
         str | None, typer.Option(help="Decode only this part of the layer: X,Y,WIDTH,HEIGHT in its pixels.")
@@ -143,7 +146,10 @@ def decode(
     output_quality: Annotated[
         int | None, typer.Option(min=0, max=100, help="Of a JPEG, WebP or AVIF that is written.")
     ] = None,
-    to: Annotated[str, typer.Option(help="Where OUT is not named: png, jpg, webp, avif, tif, bmp or ppm.")] = "png",
+    to: Annotated[
+        str | None,
+        typer.Option(help="Where OUT is not named, or is -: png, jpg, webp, avif, tif, bmp or ppm. [default: png]"),
+    ] = None,
     strict: Strict = False,
     model: ModelName = None,
     threads: Threads = 0,
@@ -151,23 +157,26 @@ def decode(
     jobs: Jobs = 1,
     force: Force = False,
 ) -> None:
-    """Decode one layer of a file to an image; the extension of OUT names its format, - is PNG."""
+    """Decode one layer of a file to an image; the extension of OUT names its format."""
     if layer is not None and width is not None:
         raise typer.BadParameter("give either --layer or --width")
     if crop is not None and width is not None:
         raise typer.BadParameter("give either --crop or --width")
     box = None if crop is None else parse_crop(crop)
+    from compass.files import STANDARD
     from compass.picture.files import IMAGE_SUFFIXES, format_of
 
-    if f".{to}" not in IMAGE_SUFFIXES:
+    suffix = f".{to or 'png'}"
+    if suffix not in IMAGE_SUFFIXES:
         written = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise typer.BadParameter(f"{to!r} is not a format that is written, as are {written}")
-    planned = plan(files, out_dir, f".{to}", lambda: (".cmps",))
+    planned = plan(files, out_dir, suffix, lambda: (".cmps",))
     for _, target in planned.pairs:
-        format_of(target)
+        if target != STANDARD and format_of(target) != format_of(Path(f"x{suffix}")) and to is not None:
+            raise typer.BadParameter(f"{target} names another format than --to {to}")
     which = {"layer": layer, "width": width, "box": box}
     opening = {"model": model, "threads": 1 if jobs > 1 else threads}
-    writing = {"strip": strip, "background": background, "quality": output_quality, "replace": force}
+    writing = {"strip": strip, "background": background, "quality": output_quality, "replace": force, "piped": suffix}
     run(partial(_decode_file, which, opening, writing, strict, max_pixels), planned, jobs, force)
 
 
@@ -195,7 +204,7 @@ def _decode_file(
             image = replace(image, info={})
         if writing["background"] is not None:
             image = flattened(image, writing["background"])
-        write_image(image, target, writing["replace"], writing["quality"])
+        write_image(image, target, writing["replace"], writing["quality"], writing["piped"])
 
 
 @app.command()

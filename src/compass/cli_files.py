@@ -218,9 +218,16 @@ def _expanded(files: Sequence[Path], inputs: Callable[[], Collection[str]]) -> I
             children = sorted(path.iterdir())
         except OSError as error:
             raise InputError(f"{path} cannot be read: {error.strerror}") from None
-        yield from (child for child in children if child.suffix.lower() in wanted and child.is_file())
+        yield from (
+            child for child in children if child.suffix.lower() in wanted and (child.is_file() or _broken(child))
+        )
         if inner := sum(child.is_dir() for child in children):
             warnings.warn(f"{path}: folders in it are left out, {inner}", stacklevel=2)
+
+
+def _broken(path: Path) -> bool:
+    """Whether it is a link to nothing, which fails when it is read."""
+    return path.is_symlink() and not path.exists()
 
 
 def _same(a: Path, b: Path) -> bool:

@@ -28,6 +28,7 @@ from compass.picture.metadata import Metadata
 from compass.picture.pyramid import Size, height_by_aspect
 from compass.picture.window import Window, window_of
 
+_WORK = 2  # pixels that may be worked on, for each of the limit
 _BOX = "a box is four whole numbers (left, upper, right, lower)"
 
 
@@ -93,6 +94,12 @@ class LayeredFile:
         return sum(self.header.span(k)[1] <= self._source.size for k in range(len(self.sizes)))
 
     @property
+    def layers_promised(self) -> int:
+        """How many layers the file should have: all, or up to the one that it ends with, as `extract` makes it."""
+        whole = self.whole_layers
+        return whole if whole and self._source.size == self._end_of_layers else len(self.sizes)
+
+    @property
     def _end_of_layers(self) -> int:
         """The byte after the last whole layer; that after the header if there is none."""
         whole = self.whole_layers
@@ -107,7 +114,8 @@ class LayeredFile:
     ) -> Image.Image:
         """A layer as a Pillow image, by default the largest that is whole; warns if the file is cut within a layer.
 
-        width: instead, the image at this width, made of the smallest layer that is at least as wide. box: only this
+        width: instead, the image at this width, made of the smallest layer that is at least as wide, or of the
+        largest if it must be enlarged. box: only this
         part of the layer, (left, upper, right, lower) in its pixels as in `Image.crop`; of a large layer only the
         bytes that it needs are read. Metadata in front of the layers is in every image's `info`, what follows the
         layers in that of the largest alone.
@@ -130,7 +138,7 @@ class LayeredFile:
         """
         if width is not None:
             return Bands.of(self.decode(layer, width=width, box=box))
-        if box is not None and layer is None and self.whole_layers < len(self.sizes):
+        if box is not None and layer is None and self.whole_layers < self.layers_promised:
             raise InputError("the file is cut before its largest layer ends: say which layer the part is of")
         layer = self._chosen(layer)
         size = self.sizes[layer]
@@ -161,7 +169,7 @@ class LayeredFile:
             return layer  # reading it says what is missing
         if whole == 0:
             raise FormatError("the file ends before its first layer does")
-        if whole < count and self._source.size > self._end_of_layers:
+        if whole < self.layers_promised:
             text = f"the file is cut within layer {whole}: layer {whole - 1} is the last whole one"
             warn(text, CutFileWarning)
         return whole - 1
@@ -265,13 +273,21 @@ class LayeredFile:
 
 
 def _check_pixel_limit(sizes: Sequence[Size]) -> None:
-    """Refuses images that together are beyond twice Pillow's MAX_IMAGE_PIXELS, its own limit. Raises FormatError.
+    """Refuses an image beyond twice Pillow's MAX_IMAGE_PIXELS, its own limit, and more than twice as much work.
 
-    Counted are the pixels that are worked on, in whole cells: a row of pixels costs as much as sixteen.
+    Work are the pixels of all layers that are needed, in whole cells: a row of pixels costs as much as sixteen.
+    Raises FormatError.
     """
-    limit = Image.MAX_IMAGE_PIXELS
-    worked_on = sum(CELL**2 * -(-width // CELL) * -(-height // CELL) for width, height in sizes)
-    if limit is not None and worked_on > 2 * limit:
-        width, height = sizes[-1]
+    if Image.MAX_IMAGE_PIXELS is None:
+        return
+    limit = 2 * Image.MAX_IMAGE_PIXELS
+    width, height = sizes[-1]
+    if width * height > limit:
+        raise FormatError(f"an image of {width}x{height} is beyond the limit of {limit:.0f} pixels")
+    work = sum(CELL**2 * -(-width // CELL) * -(-height // CELL) for width, height in sizes)
+    if work > _WORK * limit:
         layers = f" in {len(sizes)} layers" if len(sizes) > 1 else ""
-        raise FormatError(f"an image of {width}x{height}{layers} is beyond the limit of {2 * limit:.0f} pixels")
+        raise FormatError(
+            f"an image of {width}x{height}{layers} takes work on {work} pixels, and the limit of {limit:.0f} allows"
+            f" {_WORK * limit:.0f}"
+        )

@@ -58,8 +58,8 @@ class CompassImageFile(ImageFile.ImageFile):
 
     @property
     def layer_sizes(self) -> list[tuple[int, int]]:
-        """(width, height) of every layer, the smallest first."""
-        return self._opened.sizes
+        """(width, height) of every layer, the smallest first; of a file that ends with a layer, those to that one."""
+        return self._opened.sizes[: self._opened.layers_promised]
 
     @property
     def layer(self) -> int:
@@ -93,7 +93,7 @@ class CompassImageFile(ImageFile.ImageFile):
         """
         if not self.tile or size is None:
             return None
-        width, height = self._opened.size
+        width, height = self.layer_sizes[-1]
         scale = min(size[0] / width, size[1] / height)
         fitting = self._opened.fitting_layer(math.floor(width * scale), math.floor(height * scale))
         if fitting is not None and fitting < self._layer:

@@ -137,7 +137,7 @@ class Place:
 
 
 def _local_entries(root: str, suffixes: Collection[str], deep: bool) -> Iterator[Entry]:
-    """Regular files, and links to them; raises OSError of a folder that cannot be listed."""
+    """Regular files, and links to them or to nothing; raises OSError of a folder that cannot be listed."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -153,10 +153,14 @@ def _local_entries(root: str, suffixes: Collection[str], deep: bool) -> Iterator
         for file in names:
             path = os.path.join(folder, file)
             name = os.path.relpath(path, root).replace(os.sep, "/")
-            if _wanted(name, suffixes) and os.path.exists(path):
+            if not _wanted(name, suffixes):
+                continue
+            if os.path.exists(path):
                 status = os.stat(path)
                 if stat.S_ISREG(status.st_mode):
                     yield Entry(name, status.st_size, str(status.st_mtime_ns))
+            elif os.path.islink(path):  # which fails when it is read
+                yield Entry(name, 0, "")
 
 
 def _wanted(name: str, suffixes: Collection[str]) -> bool:

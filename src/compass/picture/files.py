@@ -99,8 +99,6 @@ def _read(source: Path | IO[bytes], name: str) -> Image.Image:
 
 def format_of(path: Path) -> str:
     """Pillow's name of the format to write a file in. Raises InputError if its extension names none we write."""
-    if path == STANDARD:
-        return "PNG"
     try:
         return _WRITTEN[path.suffix.lower()]
     except KeyError:
@@ -108,15 +106,17 @@ def format_of(path: Path) -> str:
         raise InputError(f"{path}: images cannot be written as {wrong}, only as {', '.join(_WRITTEN)}") from None
 
 
-def write_image(image: Image.Image | Bands, path: Path, replace: bool = True, quality: int | None = None) -> None:
-    """Writes an image and its metadata in the format of the file's extension, PNG for standard output.
+def write_image(
+    image: Image.Image | Bands, path: Path, replace: bool = True, quality: int | None = None, piped: str = ".png"
+) -> None:
+    """Writes an image and its metadata in the format of the file's extension, or of `piped` to standard output.
 
     Bands are written as PNG one by one; in other formats all of the image is in memory first.
     quality: of the lossy formats, 0 to 100. What the format cannot hold of the metadata is left out with a warning.
     Raises InputError if the image does not fit that format, or if the file cannot be written; see `atomic_writer`.
     """
     if path == STANDARD:
-        write_bytes(image_bytes(image, path, quality), path)
+        write_bytes(image_bytes(image, path.with_suffix(piped), quality), path)
         return
     fitting = _fitting(image, path)  # what is wrong with an image that must be whole shows before a file is begun
     with atomic_writer(path, replace) as file:

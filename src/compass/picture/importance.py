@@ -13,6 +13,7 @@ from PIL import Image, ImageChops
 from compass import arguments
 from compass.arguments import real_number
 from compass.errors import InputError
+from compass.picture.modes import loaded
 from compass.picture.pyramid import Size
 from compass.picture.window import window_of
 
@@ -42,7 +43,7 @@ def importance_of(roi: Region, size: Size, weight: float) -> Image.Image:
 
 def _mask(roi: Any, size: Size) -> Image.Image:
     if isinstance(roi, Image.Image):
-        return _grey(roi)
+        return _grey(loaded(roi, "the mask of the region"))
     if isinstance(roi, np.ndarray) and roi.ndim == 2:
         return _from_array(roi)
     return _filled(roi, size)

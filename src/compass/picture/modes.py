@@ -32,6 +32,15 @@ _LEVELS = {"1": 2, "L;2": 4, "L;4": 16}  # of grey, by Pillow's name for how the
 _LOST_BITS = "the image has 16 bits a channel and is coded with 8"
 
 
+def loaded(image: Image.Image, name: str) -> Image.Image:
+    """The same image, its pixels read. Raises InputError if they cannot be; `name` is for its message."""
+    try:
+        image.load()
+    except (OSError, SyntaxError, ValueError, RuntimeError, TypeError) as error:
+        raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return image
+
+
 def to_codable(image: Image.Image, own: bool = False) -> Image.Image:
     """The image upright, in a mode of `CODABLE`, its metadata in `info`; alpha that is full everywhere is dropped.
 

@@ -64,6 +64,8 @@ def check_sizes(sizes: list[Size], full: Size) -> list[Size]:
         raise InputError(f"{len(sizes)} layers are impossible: 1 to {MAX_LAYERS} can be coded")
     below = (1, 1)
     for width, height in sizes:
+        if min(width, height) < 1:
+            raise InputError(f"a layer of {width}x{height} has no pixels")
         if width < below[0] or height < below[1]:
             raise InputError(f"layer sizes must ascend, but {width}x{height} follows {below[0]}x{below[1]}")
         if width > full[0] or height > full[1]:

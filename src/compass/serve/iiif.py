@@ -140,8 +140,8 @@ def _rounded(number: Fraction) -> int:
 def description(identity: str, layers: Sequence[Size], most: int) -> dict[str, Any]:
     """The content of info.json. identity: the URL of the image; layers: (width, height), the smallest first."""
     width, height = layers[-1]
-    factors = [1]
-    while max(width, height) > TILE * factors[-1]:
+    tile, factors = min(TILE, math.isqrt(most)), [1]
+    while max(width, height) > tile * factors[-1]:
         factors.append(2 * factors[-1])
     return {
         "@context": CONTEXT,
@@ -152,8 +152,8 @@ def description(identity: str, layers: Sequence[Size], most: int) -> dict[str, A
         "width": width,
         "height": height,
         "maxArea": most,
-        "sizes": [{"width": w, "height": h} for w, h in layers],
-        "tiles": [{"width": min(TILE, width), "height": min(TILE, height), "scaleFactors": factors}],
+        "sizes": [{"width": w, "height": h} for w, h in layers if w * h <= most],
+        "tiles": [{"width": min(tile, width), "height": min(tile, height), "scaleFactors": factors}],
         "extraFormats": [kind for kind in FORMATS if kind not in ("jpg", "png")],
         "extraQualities": list(QUALITIES[1:]),
         "extraFeatures": list(FEATURES),
