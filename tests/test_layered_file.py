@@ -141,13 +141,6 @@ def test_types_of_boxes_are_shown_without_control_characters(parrots, tiny_model
     assert "\x1b" not in run("info", "p.cmps", cwd=tmp_path).stdout
 
 
-def test_the_largest_layer_of_an_extracted_file_is_its_last(data, tiny_model_path):
-    cut = compass.extract(data, 1)
-    box = (10, 20, 50, 40)
-    found = compass.decode(cut, box=box, model=tiny_model_path)
-    assert np.array_equal(np.asarray(found), np.asarray(compass.decode(data, 1, model=tiny_model_path).crop(box)))
-
-
 def test_a_path_is_closed_again(data, tiny_model_path, tmp_path):
     (tmp_path / "a.cmps").write_bytes(data)
     with warnings.catch_warnings():

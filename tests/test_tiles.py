@@ -212,7 +212,7 @@ def test_a_part_of_what_is_too_large(size, tile, alpha, tiny_model):
 def test_a_part_of_a_cut_file(large, tiny_model):
     """Which layer is meant would depend on where the file ends."""
     part = compass.open(compass.extract(large[0], 1), model=tiny_model.path)
-    with pytest.raises(InputError, match="say which layer the part is of"):
+    with pytest.raises(InputError, match="the file has not all of its layers: say which layer the part is of"):
         part.decode(box=(0, 0, 9, 9))
     assert part.decode(1, box=(0, 0, 9, 9)).size == (9, 9)
 

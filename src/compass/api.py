@@ -19,7 +19,7 @@ from compass.layered_file import LayeredFile
 from compass.model import store
 from compass.picture.importance import DEFAULT_WEIGHT, Region, importance_of
 from compass.picture.metadata import Metadata
-from compass.picture.modes import loaded, to_codable
+from compass.picture.modes import to_codable
 from compass.picture.pyramid import MAX_SIDE, check_sizes, complete_sizes, pairs_of, sizes_from_scales
 
 
@@ -57,7 +57,7 @@ def encode(
     Raises InputError on anything that cannot be coded, ModelError if there is no such model.
     """
     _check_alternatives(quality, target_size, target_psnr, scales, sizes)
-    image = to_codable(loaded(image, "the image") if isinstance(image, Image.Image) else _from_array(image))
+    image = to_codable(image if isinstance(image, Image.Image) else _from_array(image))
     chosen = store.load(model, threads)
     if sizes is not None:
         layers = complete_sizes(image.size, sizes)

@@ -138,8 +138,8 @@ class LayeredFile:
         """
         if width is not None:
             return Bands.of(self.decode(layer, width=width, box=box))
-        if box is not None and layer is None and self.whole_layers < self.layers_promised:
-            raise InputError("the file is cut before its largest layer ends: say which layer the part is of")
+        if box is not None and layer is None and self.whole_layers < len(self.sizes):
+            raise InputError("the file has not all of its layers: say which layer the part is of")
         layer = self._chosen(layer)
         size = self.sizes[layer]
         if box is None:

@@ -46,12 +46,12 @@ def to_codable(image: Image.Image, own: bool = False) -> Image.Image:
 
     Colours are as the profile in `info` says, or sRGB without one. own: the image may be changed; otherwise one that
     has to be is copied. Warns where 16 bits become 8, and where a profile is for other colours than the image has.
-    Raises InputError if the mode cannot be converted without guessing.
+    Raises InputError if the pixels cannot be read, or the mode not be converted without guessing.
     """
     if 0 in image.size:
         raise InputError("the image has no pixels")
     check_png_colours(image)
-    image = _upright(image, own)
+    image = _upright(loaded(image, "the image"), own)
     if image.mode.startswith("I;16") or image.mode == "I":
         image = _to_8_bits(image)
     elif image.mode in _BY_PROFILE:
