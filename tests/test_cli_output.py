@@ -7,6 +7,8 @@ import resource
 import subprocess
 import sys
 
+from PIL import Image
+
 from compass.bitstream import container
 from tests.command import compass, compass_process
 from tests.conftest import PARROTS, images
@@ -81,6 +83,12 @@ def test_formats_of_what_is_piped_and_of_what_is_named(tiny_model_path, tmp_path
     assert (refused.returncode, (tmp_path / "b.png").exists()) == (2, False)
     assert "b.png names another format than --to jpg" in refused.stderr
     assert compass("decode", "a.cmps", "b.jpeg", "--to", "jpg", *model, cwd=tmp_path).returncode == 0
+    Image.new("LA", (20, 20), (90, 90)).save(tmp_path / "clear.png")
+    assert compass("encode", "clear.png", "--scales", "1", *model, cwd=tmp_path).returncode == 0
+    command = [sys.executable, "-m", "compass", "decode", "clear.cmps", "-", "--to", "jpg", *model]
+    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("compass: standard output.jpg: the image has alpha, which JPEG cannot hold")
 
 
 def test_no_image_is_written_to_a_terminal(tiny_model_path, tmp_path):

@@ -58,20 +58,20 @@ def encode(
     """
     _check_alternatives(quality, target_size, target_psnr, scales, sizes)
     image = to_codable(image if isinstance(image, Image.Image) else _from_array(image))
-    chosen = store.load(model, threads)
+    loaded = store.load(model, threads)
     if sizes is not None:
         layers = complete_sizes(image.size, sizes)
     else:
-        layers = sizes_from_scales(image.size, chosen.default_scales if scales is None else _numbers(scales, "scales"))
+        layers = sizes_from_scales(image.size, loaded.default_scales if scales is None else _numbers(scales, "scales"))
     front, back = to_boxes(Metadata.of(image), metadata)
     importance = None if roi is None else importance_of(roi, image.size, roi_weight)
-    encoder = LayerEncoder(image, layers, chosen, effort=effort, importance=importance, progress=progress)
+    encoder = LayerEncoder(image, layers, loaded, effort=effort, importance=importance, progress=progress)
     if target_size is not None:
         return search.encode_to_size(encoder, target_size, front, back)
     if target_psnr is not None:
         return search.encode_to_psnr(encoder, target_psnr, front, back)
     data, _ = encoder.encode(
-        _qualities(chosen.default_quality if quality is None else quality, len(layers)), front, back
+        _qualities(loaded.default_quality if quality is None else quality, len(layers)), front, back
     )
     return data
 
@@ -89,21 +89,21 @@ def check_options(
 ) -> None:
     """Raises InputError or ModelError if `encode` refuses these options whatever the image is."""
     _check_alternatives(quality, target_size, target_psnr, scales, sizes)
-    chosen = store.load(model)
+    loaded = store.load(model)
     whole = MAX_SIDE, MAX_SIDE
     if sizes is None:
-        layers = sizes_from_scales(whole, chosen.default_scales if scales is None else _numbers(scales, "scales"))
+        layers = sizes_from_scales(whole, loaded.default_scales if scales is None else _numbers(scales, "scales"))
     else:
         layers, least = [], 1  # heights that are not given are taken for the least that may follow
         for width, height in pairs_of(sizes):
             least = least if height is None else height
             layers.append((width, least))
         check_sizes(layers, whole)
-    chosen.check_layers(len(layers))
+    loaded.check_layers(len(layers))
     refine.steps(effort, 1.0)
     to_boxes(Metadata(), metadata)
     if quality is not None:
-        quality_codes(_qualities(quality, len(layers)), len(layers), chosen)
+        quality_codes(_qualities(quality, len(layers)), len(layers), loaded)
     search.check_targets(target_size, target_psnr)
 
 
@@ -156,10 +156,10 @@ def _check_alternatives(
         raise InputError("only one of scales and sizes can be given")
 
 
-def _qualities(chosen: float | Sequence[float], layers: int) -> list[float]:
+def _qualities(loaded: float | Sequence[float], layers: int) -> list[float]:
     """Of each layer, from one for all or one for each."""
-    values = _numbers(np.ravel(np.asarray(chosen, object)).tolist(), "qualities")
-    return values if np.ndim(chosen) else values * layers
+    values = _numbers(np.ravel(np.asarray(loaded, object)).tolist(), "qualities")
+    return values if np.ndim(loaded) else values * layers
 
 
 def _numbers(values: Iterable[float], what: str) -> list[float]:

@@ -170,9 +170,11 @@ def decode(
     if suffix not in IMAGE_SUFFIXES:
         written = ", ".join(sorted(suffix[1:] for suffix in IMAGE_SUFFIXES))
         raise typer.BadParameter(f"{to!r} is not a format that is written, as are {written}")
+    wanted = format_of(Path(f"x{suffix}"))
     planned = plan(files, out_dir, suffix, lambda: (".cmps",))
     for _, target in planned.pairs:
-        if target != STANDARD and format_of(target) != format_of(Path(f"x{suffix}")) and to is not None:
+        named_format = wanted if target == STANDARD else format_of(target)
+        if to is not None and named_format != wanted:
             raise typer.BadParameter(f"{target} names another format than --to {to}")
     which = {"layer": layer, "width": width, "box": box}
     opening = {"model": model, "threads": 1 if jobs > 1 else threads}

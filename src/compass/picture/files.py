@@ -17,7 +17,14 @@ from compass.files import STANDARD, atomic_writer, read_bytes, write_bytes
 from compass.picture.bands import Band, Bands
 from compass.picture.colour import check_png_colours, profile_space, to_srgb
 from compass.picture.metadata import EXIF_ERRORS, Metadata
-from compass.picture.modes import scale_transparency, to_codable, warn_of_lost_bits, warn_of_lost_frames
+from compass.picture.modes import (
+    UNREADABLE,
+    scale_transparency,
+    to_codable,
+    unreadable,
+    warn_of_lost_bits,
+    warn_of_lost_frames,
+)
 from compass.picture.png import frame, write_png
 
 _WRITTEN = {
@@ -93,8 +100,8 @@ def _read(source: Path | IO[bytes], name: str) -> Image.Image:
         raise InputError(f"{name} has more than {most:.0f} pixels, the limit (that --max-pixels sets)") from None
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(name) else f"{name}: {error}") from None
-    except (OSError, SyntaxError, ValueError, RuntimeError, TypeError) as error:
-        raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except UNREADABLE as error:
+        raise unreadable(name, error) from None
 
 
 def format_of(path: Path) -> str:
@@ -116,7 +123,7 @@ def write_image(
     Raises InputError if the image does not fit that format, or if the file cannot be written; see `atomic_writer`.
     """
     if path == STANDARD:
-        write_bytes(image_bytes(image, path.with_suffix(piped), quality), path)
+        write_bytes(image_bytes(image, Path(f"standard output{piped}"), quality), path)
         return
     fitting = _fitting(image, path)  # what is wrong with an image that must be whole shows before a file is begun
     with atomic_writer(path, replace) as file:

@@ -29,6 +29,7 @@ _CONVERTED = {
 _BY_PROFILE = ("CMYK", "LAB")
 _ONE_IMAGE = ("COMPASS", "ICNS", "ICO", "MPO", "PSD")  # formats whose frames are parts or views of one image
 _LEVELS = {"1": 2, "L;2": 4, "L;4": 16}  # of grey, by Pillow's name for how the pixels of a file lie
+UNREADABLE = (OSError, SyntaxError, ValueError, RuntimeError, TypeError)  # what Pillow raises on a file
 _LOST_BITS = "the image has 16 bits a channel and is coded with 8"
 
 
@@ -36,9 +37,14 @@ def loaded(image: Image.Image, name: str) -> Image.Image:
     """The same image, its pixels read. Raises InputError if they cannot be; `name` is for its message."""
     try:
         image.load()
-    except (OSError, SyntaxError, ValueError, RuntimeError, TypeError) as error:
-        raise InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except UNREADABLE as error:
+        raise unreadable(name, error) from None
     return image
+
+
+def unreadable(name: str, error: Exception) -> InputError:
+    """What is said of an image on which Pillow has raised one of `UNREADABLE`."""
+    return InputError(f"{name} cannot be read: {getattr(error, 'strerror', None) or error}")
 
 
 def to_codable(image: Image.Image, own: bool = False) -> Image.Image:
